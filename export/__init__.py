@@ -1,0 +1,1 @@
+"""Turn checkpoints into bundles: ONNX graphs that are proved to be the network."""

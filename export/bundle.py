@@ -1,0 +1,86 @@
+"""Write a bundle: everything into a temporary directory beside it, checked there, then renamed."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from runtime.bundle import FORMAT, MANIFEST, TABLES, FileEntry, Manifest, Tables, sha256
+from runtime.errors import BundleError
+
+
+def write_bundle(
+    target: Path,
+    manifest: Manifest,
+    tables: Tables,
+    files: dict[str, bytes],
+    prove: Callable[[Path], dict[str, bytes]],
+) -> Path:
+    """Write the bundle ``target`` whole, or leave what was there.
+
+    ``prove`` is given the finished temporary directory, may raise to refuse it, and returns files
+    to add (the report). ``manifest.files`` is filled in here. Raises BundleError.
+    """
+    _check_target(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        beside.chmod(0o755)
+    except OSError as error:
+        raise BundleError(
+            f"cannot write {target}: {error.strerror}; choose another output"
+        ) from error
+    try:
+        files = {**files, TABLES: _to_json(tables)}
+        _fill(beside, manifest, files)
+        _fill(beside, manifest, {**files, **prove(beside)})
+        _swap(beside, target)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return target
+
+
+def _check_target(target: Path) -> None:
+    if target.exists() and not (target / MANIFEST).is_file():
+        raise BundleError(
+            f"{target} exists and is no bundle (no {MANIFEST} in it); choose another output"
+        )
+
+
+def _fill(directory: Path, manifest: Manifest, files: dict[str, bytes]) -> None:
+    for name, data in files.items():
+        (directory / name).write_bytes(data)
+    entries = {name: FileEntry(len(data), sha256(data)) for name, data in sorted(files.items())}
+    complete = msgspec.structs.replace(manifest, format=FORMAT, files=entries)
+    (directory / MANIFEST).write_bytes(_to_json(complete))
+
+
+def _swap(beside: Path, target: Path) -> None:
+    """Put ``beside`` in the place of ``target``; a directory cannot be renamed over another."""
+    if not target.exists():
+        beside.rename(target)
+        return
+    old = beside.with_name(f"{beside.name}.old")
+    target.rename(old)
+    try:
+        beside.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    shutil.rmtree(old)
+
+
+def _to_json(value: msgspec.Struct) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
+
+
+def to_report(value: object) -> bytes:
+    """``report.json``: the comparison and the machine it ran on."""
+    machine = {"python": platform.python_version(), "machine": platform.machine()}
+    encoded = msgspec.json.encode({"machine": machine, "parity": value})
+    return msgspec.json.format(encoded, indent=1) + b"\n"

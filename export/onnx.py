@@ -1,0 +1,124 @@
+"""``python -m export.onnx``: turn a checkpoint into a bundle of ONNX graphs, proved right."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import msgspec
+import onnx
+import torch
+
+from export.bundle import to_report, write_bundle
+from export.graphs import OPSET, TracedGraph, trace_predictor, trace_step
+from export.parity import Parity, TorchEngine, compare, describe
+from export.presets import DEFAULT_PRESET, compile_presets
+from runtime.bundle import FORMAT, REPORT, Manifest, Tables, Tiling, open_bundle
+from runtime.engines import open_engine
+from runtime.errors import BundleError, DvsrError
+from runtime.samplers import COLUMNS
+from runtime.version import __version__
+from train.checkpoint import Card, load_model
+from train.network import Model
+
+
+def export(checkpoint: Path, output: Path, *, opset: int = OPSET) -> Parity:
+    """Export ``checkpoint`` to the bundle ``output`` and return how far its graphs are off.
+
+    Raises CheckpointError, and BundleError where the output cannot be written or a graph misses
+    its tolerance; then nothing is written.
+    """
+    model, card = load_model(checkpoint)
+    predictor, step = trace_predictor(model, opset), trace_step(model, opset)
+    manifest = describe_bundle(output.name, model, card, predictor, step, opset)
+    tables = Tables(COLUMNS, compile_presets(card.config.model.prediction))
+    proved: list[Parity] = []
+
+    def prove(directory: Path) -> dict[str, bytes]:
+        proved.append(check_bundle(model, directory))
+        return {REPORT: to_report({"onnx-cpu": proved[0], "versions": _versions()})}
+
+    files = {graph.signature.file: graph.model.SerializeToString() for graph in (predictor, step)}
+    write_bundle(output, manifest, tables, files, prove)
+    return proved[0]
+
+
+def describe_bundle(
+    name: str, model: Model, card: Card, predictor: TracedGraph, step: TracedGraph, opset: int
+) -> Manifest:
+    """The manifest, but for the list of files."""
+    return Manifest(
+        format=FORMAT,
+        name=name,
+        made_by=f"dvsr-edge {__version__}",
+        prediction=card.config.model.prediction,
+        precision="float32",
+        opset=opset,
+        size_multiple_px=model.size_multiple_px,
+        value_range=(-1.0, 1.0),
+        predictor=predictor.signature,
+        step=step.signature,
+        default_preset=DEFAULT_PRESET,
+        tiling=Tiling(receptive_radius_px=model.receptive_radius_px),
+        weights={
+            "model": msgspec.to_builtins(card.config.model),
+            "stages": msgspec.to_builtins(card.stages),
+        },
+        files={},
+    )
+
+
+def check_bundle(model: Model, directory: Path) -> Parity:
+    """Compare the bundle in ``directory`` with ``model``; raises BundleError where it is off."""
+    bundle = open_bundle(directory)
+    candidate = open_engine("onnx-cpu", bundle)
+    parity = compare(TorchEngine(model), candidate, bundle.manifest.prediction)
+    failures = parity.failures()
+    if failures:
+        raise BundleError(f"the exported graphs are not the network: {'; '.join(failures)}")
+    return parity
+
+
+def _versions() -> dict[str, str]:
+    import onnxruntime
+
+    return {
+        "dvsr-edge": __version__,
+        "torch": str(torch.__version__),
+        "onnx": onnx.__version__,
+        "onnxruntime": onnxruntime.__version__,
+    }
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All options of the command line."""
+    parser = argparse.ArgumentParser(prog="python -m export.onnx", description=__doc__)
+    parser.add_argument("checkpoint", type=Path, help="a model.safetensors of python -m train")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="bundle directory to write"
+    )
+    parser.add_argument("--opset", type=int, choices=range(18, 22), default=OPSET, metavar="18..21")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        parity = export(arguments.checkpoint, arguments.output, opset=arguments.opset)
+    except DvsrError as error:
+        print(f"python -m export.onnx: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    print(f"graphs against torch: at most {describe(parity.graphs)}")
+    for entry in parity.samplers:
+        print(
+            f"{entry.method}, {entry.steps} steps: {entry.within_one_grey_level:.4%} of values "
+            f"within one grey level, at most {entry.max_grey_levels} apart"
+        )
+    print(f"wrote {arguments.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,56 @@
+"""The sampling presets that go into every bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runtime.bundle import Preset
+from runtime.samplers import Prediction, SamplerConfig, compile_table
+
+DEFAULT_PRESET = "balanced"
+
+
+@dataclass(frozen=True)
+class PresetConfig:
+    """A preset before it is compiled for what a network predicts."""
+
+    summary: str
+    samples: int
+    sampler: SamplerConfig
+
+
+PRESETS: dict[str, PresetConfig] = {
+    "balanced": PresetConfig(
+        "10 ancestral steps on the paper's schedule, 4 samples averaged",
+        4,
+        SamplerConfig(method="ancestral", schedule="linear", beta_end=0.5, steps=10),
+    ),
+    "distortion": PresetConfig(
+        "10 ancestral steps on the paper's schedule, 8 samples averaged (the paper's SA)",
+        8,
+        SamplerConfig(method="ancestral", schedule="linear", beta_end=0.5, steps=10),
+    ),
+    "perception": PresetConfig(
+        "500 ancestral steps on the paper's schedule, one sample",
+        1,
+        SamplerConfig(method="ancestral", schedule="linear", beta_end=0.02, steps=500),
+    ),
+    "realtime": PresetConfig(
+        "2 deterministic steps from an intermediate level",
+        1,
+        SamplerConfig(
+            method="ddim", schedule="log-snr", steps=2, cleanest=5.0, noisiest=1.0, start="guess"
+        ),
+    ),
+}
+
+
+def compile_presets(prediction: Prediction) -> dict[str, Preset]:
+    """All presets with their tables, for a network that predicts ``prediction``."""
+    return {name: _compile(config, prediction) for name, config in PRESETS.items()}
+
+
+def _compile(config: PresetConfig, prediction: Prediction) -> Preset:
+    table = compile_table(config.sampler, prediction)
+    rows = tuple(tuple(float(value) for value in row) for row in table.rows)
+    return Preset(config.summary, config.samples, config.sampler, table.start, rows)

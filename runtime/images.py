@@ -1,0 +1,244 @@
+"""Pictures at the door: uint8 RGB arrays of shape (H, W, 3), and the files they live in.
+
+``image`` is always uint8 RGB (H, W, 3) in this project; ``x``, ``y``, ``z`` are always float32
+(N, 3, H, W) in model range [-1, 1].
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import ImageError
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A decoded picture file and what must go back into the file that is made from it.
+
+    ``image`` is uint8 RGB (H, W, 3), upright. ``alpha`` is uint8 (H, W) or None, ``grayscale``
+    says that the file had one channel, ``colour_profile`` is its ICC profile or None.
+    """
+
+    image: Image
+    alpha: Image | None = None
+    grayscale: bool = False
+    colour_profile: NDArray[np.uint8] | None = None
+
+
+def check_image(image: object) -> Image:
+    """Return ``image`` if it is uint8 RGB (H, W, 3) with at least one pixel, else raise ImageError.
+
+    Read-only and non-contiguous arrays are fine.
+    """
+    if not isinstance(image, np.ndarray):
+        raise ImageError(
+            f"got {type(image).__name__}; wanted is a numpy array, uint8 RGB of shape (H, W, 3): "
+            "convert it with numpy.asarray()"
+        )
+    if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size > 0:
+        return image
+    raise ImageError(
+        f"got {image.dtype} {image.shape}; wanted is uint8 RGB of shape (H, W, 3). "
+        + _how_to_convert(image)
+    )
+
+
+def _how_to_convert(image: NDArray[Any]) -> str:
+    if image.size == 0:
+        return "An empty picture has nothing to deblur."
+    if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
+        return "For grayscale, pass numpy.repeat(image.reshape(H, W, 1), 3, axis=2)."
+    if image.ndim == 4:
+        return "For several pictures, call once for each."
+    if image.ndim == 3 and image.shape[2] == 4:
+        return "For RGBA, pass image[:, :, :3] and keep the alpha aside."
+    if image.ndim == 3 and image.shape[0] == 3:
+        return "For channels first, pass image.transpose(1, 2, 0)."
+    return "For floats in [0, 1] or 16-bit pictures, call runtime.to_uint8() first."
+
+
+def to_uint8(image: NDArray[Any]) -> Image:
+    """Convert floats in [0, 1] or uint16 of any shape to uint8; uint8 comes back as it is.
+
+    Raises ImageError for other dtypes and for floats outside [0, 1] or not finite.
+    """
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype == np.uint16:
+        return np.rint(image / 257.0).astype(np.uint8)
+    if not np.issubdtype(image.dtype, np.floating):
+        raise ImageError(f"got {image.dtype}; to_uint8() takes floats in [0, 1], uint16 or uint8")
+    low, high = (float(image.min()), float(image.max())) if image.size else (0.0, 0.0)
+    if not (low >= 0.0 and high <= 1.0):
+        raise ImageError(
+            f"got floats from {low:g} to {high:g}; to_uint8() takes [0, 1]: "
+            "divide by the white level"
+        )
+    return np.rint(image * 255.0).astype(np.uint8)
+
+
+def to_model(image: Image) -> Floats:
+    """uint8 (H, W, 3) to float32 (1, 3, H, W) in [-1, 1]."""
+    chw = np.ascontiguousarray(image.transpose(2, 0, 1))
+    return (chw.astype(np.float32) * np.float32(2.0 / 255.0) - np.float32(1.0))[None]
+
+
+def from_model(x: Floats) -> Image:
+    """float32 (1, 3, H, W) in [-1, 1], clipped there, to uint8 (H, W, 3)."""
+    grey_levels = np.rint((x[0] + np.float32(1.0)) * np.float32(127.5))
+    return np.ascontiguousarray(
+        np.clip(grey_levels, 0.0, 255.0).astype(np.uint8).transpose(1, 2, 0)
+    )
+
+
+def read_image(path: Path) -> Image:
+    """The picture in ``path`` as uint8 RGB (H, W, 3), upright; raises ImageError."""
+    return read_photograph(path).image
+
+
+def read_photograph(path: Path) -> Photograph:
+    """Decode ``path``, turned upright as its EXIF orientation says.
+
+    Raises ImageError where the file is missing, no picture, truncated, or not 8 bits a channel.
+    """
+    cv2 = _opencv()
+    data = _read_bytes(path)
+    # Colours and alpha need two readings: only the colour reading honours the orientation.
+    stored = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if stored is None:
+        raise ImageError(
+            f"{path} is no readable picture (truncated, damaged or of unknown format); "
+            f"wanted is a whole file of {', '.join(SUFFIXES)}"
+        )
+    if stored.dtype != np.uint8:
+        raise ImageError(
+            f"{path} has {stored.dtype} samples; wanted are 8 bits a channel: convert it first"
+        )
+    upright, kinds, payloads = cv2.imdecodeWithMetadata(data, cv2.IMREAD_COLOR)
+    image = np.ascontiguousarray(upright[:, :, ::-1])
+    channels = 1 if stored.ndim == 2 else stored.shape[2]
+    return Photograph(
+        image=image,
+        alpha=_upright_alpha(stored, image) if channels == 4 else None,
+        grayscale=channels == 1,
+        colour_profile=_find_profile(cv2, kinds, payloads),
+    )
+
+
+def _read_bytes(path: Path) -> NDArray[np.uint8]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {error.strerror}; give a picture file") from error
+    # libpng would print its own complaint before we can make ours.
+    truncated_png = data.startswith(_PNG_SIGNATURE) and b"IEND" not in data[-64:]
+    if not data or truncated_png:
+        raise ImageError(
+            f"{path} is {'empty' if not data else 'truncated'}; wanted is a whole picture"
+        )
+    return np.frombuffer(data, np.uint8)
+
+
+def _upright_alpha(stored: Image, image: Image) -> Image:
+    if stored.shape[:2] != image.shape[:2]:
+        raise ImageError(
+            f"got a turned picture with transparency, {stored.shape[1]}x{stored.shape[0]} px; "
+            "wanted is one that is stored upright: rotate it first"
+        )
+    return np.ascontiguousarray(stored[:, :, 3])
+
+
+def _find_profile(cv2: Any, kinds: Any, payloads: Any) -> NDArray[np.uint8] | None:
+    for kind, payload in zip(kinds, payloads, strict=True):
+        if kind == cv2.IMAGE_METADATA_ICCP:
+            return np.asarray(payload, np.uint8).reshape(1, -1)
+    return None
+
+
+def write_photograph(path: Path, photograph: Photograph) -> None:
+    """Encode to ``path`` by its suffix; the file appears whole or not at all.
+
+    Raises ImageError where the suffix is unknown or the place cannot be written.
+    """
+    cv2 = _opencv()
+    check_output(path)
+    kinds, payloads = [], []
+    if photograph.colour_profile is not None and path.suffix.lower() != ".bmp":
+        kinds, payloads = [cv2.IMAGE_METADATA_ICCP], [photograph.colour_profile]
+    pixels = _stored_channels(cv2, photograph)
+    done, encoded = cv2.imencodeWithMetadata(path.suffix, pixels, kinds, payloads)
+    if not done:
+        raise ImageError(f"{path} could not be encoded as {path.suffix}; choose another suffix")
+    write_whole(path, encoded.tobytes())
+
+
+def check_output(path: Path) -> None:
+    """Raise ImageError now for an output that could not be written after the work is done."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise ImageError(
+            f"{path} has the suffix '{path.suffix}'; wanted is one of {', '.join(SUFFIXES)}"
+        )
+    if path.is_dir():
+        raise ImageError(f"{path} is a folder; give the name of the picture to write")
+    if not path.parent.is_dir():
+        raise ImageError(f"no folder {path.parent} to write {path.name} into; create it first")
+    if not os.access(path.parent, os.W_OK):
+        raise ImageError(f"no permission to write into {path.parent}; choose another output")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write ``data`` beside ``path`` and rename it there, so that a failure leaves the old file."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as f:
+            beside = Path(f.name)
+            try:
+                f.write(data)
+                f.flush()
+                os.fsync(f.fileno())
+                # A temporary file is private; a picture gets the usual permissions.
+                beside.chmod(0o666 & ~_umask())
+                beside.replace(path)
+            except BaseException:
+                beside.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise ImageError(f"cannot write {path}: {error.strerror}; choose another output") from error
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _stored_channels(cv2: Any, photograph: Photograph) -> Image:
+    if photograph.grayscale:
+        return np.asarray(cv2.cvtColor(photograph.image, cv2.COLOR_RGB2GRAY), np.uint8)
+    bgr = photograph.image[:, :, ::-1]
+    if photograph.alpha is not None:
+        return np.ascontiguousarray(np.dstack([bgr, photograph.alpha]))
+    return np.ascontiguousarray(bgr)
+
+
+def _opencv() -> Any:
+    """OpenCV, imported when a file is first touched, and quiet: our errors name the cause."""
+    import cv2
+
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    return cv2

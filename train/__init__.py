@@ -1,0 +1,1 @@
+"""Train DvSR: networks, synthetic blur, objective, loop, checkpoints, evaluation."""

@@ -1,0 +1,267 @@
+"""The raw networks: one U-Net class for predictor and denoiser, and the model that joins them.
+
+Architecture after Whang et al., "Deblurring via Stochastic Refinement", CVPR 2022
+(arXiv 2112.02475), section 4 and Table 4: no normalisation, no attention and no positional
+encoding, so that a network trained on crops works at any size.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from train.config import ModelConfig
+
+PICTURE_CHANNELS = 3
+CHANNEL_MULTIPLIERS = (1, 2, 3, 4)
+ENCODER_BLOCKS = 3
+DECODER_BLOCKS = ENCODER_BLOCKS + 1
+MIDDLE_BLOCKS = 2
+SIZE_MULTIPLE_PX: int = 2 ** (len(CHANNEL_MULTIPLIERS) - 1)
+
+
+def _receptive_radius_px() -> int:
+    """How far from an output pixel an input pixel can still matter."""
+    stem_and_head = 2
+    radius = stem_and_head
+    for index in range(len(CHANNEL_MULTIPLIERS)):
+        inner = index + 1 < len(CHANNEL_MULTIPLIERS)
+        # Blocks of encoder and decoder, the up block that ends here, the down block that starts
+        # here, and on the lowest level the middle; two convolutions each.
+        blocks = ENCODER_BLOCKS + DECODER_BLOCKS + (1 if inner else MIDDLE_BLOCKS)
+        blocks += 1 if index > 0 else 0
+        radius += 2 * blocks * 2**index
+    # Pooling windows and the grid of the lowest level shift the reach by less than one cell.
+    return radius + SIZE_MULTIPLE_PX
+
+
+RECEPTIVE_RADIUS_PX = _receptive_radius_px()
+
+# Without normalisation the initialisation must keep the variance of the features near one through
+# 36 blocks. torch's default divides it by three at each of the 16 shortcut convolutions of the
+# decoder, and the lower levels never learn. SiLU leaves 0.356 of a unit normal's second moment;
+# the second convolution of a branch starts weak, so that the variance does not double per block.
+_SILU_GAIN = 0.356**-0.5
+_BRANCH_GAIN = 0.3
+
+# Periods of the slowest and fastest sinusoid in log-SNR units. Training levels run from about
+# -10 (pure noise) to 14 (one part in a million of noise), so the slowest never wraps.
+_LONGEST_PERIOD = 64.0
+_SHORTEST_PERIOD = 2.0
+
+
+class LevelEmbedding(nn.Module):
+    """Lift noise levels (N,) to features (N, 4 * channels).
+
+    A level is the log-SNR ``log(abar / (1 - abar))``: it resolves both ends of the schedule,
+    where ``abar`` itself saturates (Kingma et al., "Variational Diffusion Models", 2021).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        fraction = torch.linspace(0.0, 1.0, channels // 2, dtype=torch.float64)
+        periods = _LONGEST_PERIOD * (_SHORTEST_PERIOD / _LONGEST_PERIOD) ** fraction
+        self.register_buffer("frequencies", (2.0 * math.pi / periods).float(), persistent=False)
+        self.expand = nn.Linear(channels, 4 * channels)
+        self.mix = nn.Linear(4 * channels, 4 * channels)
+
+    def forward(self, level: Tensor) -> Tensor:
+        frequencies: Tensor = self.frequencies  # type: ignore[assignment]
+        # Angles need float32 whatever the surrounding precision: bfloat16 has three digits.
+        angles = level.float()[:, None] * frequencies.float()[None, :]
+        features = torch.cat([angles.sin(), angles.cos()], dim=1)
+        hidden = functional.silu(self.expand(features.to(self.expand.weight.dtype)))
+        embedded: Tensor = self.mix(hidden)
+        return embedded
+
+
+def _initialise(convolution: nn.Conv2d, gain: float) -> None:
+    """Normal weights of variance gain^2 / fan-in (He et al. 2015, equation 10), no bias."""
+    fan_in = convolution.weight[0].numel()
+    nn.init.normal_(convolution.weight, std=gain * fan_in**-0.5)
+    assert convolution.bias is not None
+    nn.init.zeros_(convolution.bias)
+
+
+class ResidualBlock(nn.Module):
+    """SiLU, 3x3 convolution, (+ level), SiLU, 3x3 convolution, plus a shortcut.
+
+    ``resample`` is "same", "down" (average pool by 2 first) or "up" (nearest by 2 first); it acts
+    on the branch and on the shortcut alike. The shortcut is a 1x1 convolution only where the
+    width changes.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        level_features: int | None,
+        resample: str = "same",
+    ) -> None:
+        super().__init__()
+        self.resample = resample
+        self.first = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.second = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.level = None if level_features is None else nn.Linear(level_features, out_channels)
+        self.shortcut = (
+            nn.Identity()
+            if in_channels == out_channels
+            else nn.Conv2d(in_channels, out_channels, 1)
+        )
+        _initialise(self.first, _SILU_GAIN)
+        _initialise(self.second, _SILU_GAIN * _BRANCH_GAIN)
+        if isinstance(self.shortcut, nn.Conv2d):
+            _initialise(self.shortcut, 1.0)
+
+    def forward(self, x: Tensor, level: Tensor | None = None) -> Tensor:
+        hidden = self.first(self._resampled(functional.silu(x)))
+        if self.level is not None:
+            assert level is not None
+            hidden = hidden + self.level(level)[:, :, None, None]
+        hidden = self.second(functional.silu(hidden))
+        shortcut: Tensor = self.shortcut(self._resampled(x))
+        return shortcut + hidden
+
+    def _resampled(self, x: Tensor) -> Tensor:
+        if self.resample == "down":
+            return functional.avg_pool2d(x, 2)
+        if self.resample == "up":
+            return functional.interpolate(x, scale_factor=2.0, mode="nearest")
+        return x
+
+
+class UNet(nn.Module):
+    """The paper's U-Net, for any height and width that are multiples of 8.
+
+    Takes ``x`` of shape (N, in_channels, H, W) and, if ``conditional``, ``level`` of shape (N,)
+    or (1,) in log-SNR; returns (N, out_channels, H, W) in the dtype of ``x``. The head starts at
+    zero, so that an untrained network adds nothing to what surrounds it.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        conditional: bool = False,
+        *,
+        out_channels: int = PICTURE_CHANNELS,
+    ) -> None:
+        super().__init__()
+        widths = [channels * multiplier for multiplier in CHANNEL_MULTIPLIERS]
+        features = 4 * channels if conditional else None
+        self.in_channels = in_channels
+        self.embedding = LevelEmbedding(channels) if conditional else None
+        self.stem = nn.Conv2d(in_channels, channels, 3, padding=1)
+        _initialise(self.stem, 1.0)
+
+        self.encoder = nn.ModuleList()
+        skips = [channels]
+        width = channels
+        for index, level_width in enumerate(widths):
+            for _ in range(ENCODER_BLOCKS):
+                self.encoder.append(ResidualBlock(width, level_width, features))
+                width = level_width
+                skips.append(width)
+            if index + 1 < len(widths):
+                self.encoder.append(ResidualBlock(width, width, features, "down"))
+                skips.append(width)
+
+        self.middle = nn.ModuleList(
+            ResidualBlock(width, width, features) for _ in range(MIDDLE_BLOCKS)
+        )
+
+        self.decoder = nn.ModuleList()
+        for index, level_width in reversed(list(enumerate(widths))):
+            stage = nn.ModuleList()
+            for _ in range(DECODER_BLOCKS):
+                stage.append(ResidualBlock(width + skips.pop(), level_width, features))
+                width = level_width
+            if index > 0:
+                stage.append(ResidualBlock(width, width, features, "up"))
+            self.decoder.append(stage)
+
+        self.head = nn.Conv2d(width, out_channels, 3, padding=1)
+        _initialise(self.head, 0.0)
+
+    def forward(self, x: Tensor, level: Tensor | None = None) -> Tensor:
+        """Return (N, out_channels, H, W); raises ValueError for a missing or unwanted ``level``."""
+        if (level is None) != (self.embedding is None):
+            wanted = "no level" if self.embedding is None else "a level of shape (N,)"
+            raise ValueError(
+                f"got {'no level' if level is None else 'a level'}; this U-Net takes {wanted}"
+            )
+        features = None if self.embedding is None else self.embedding(level)
+        x = self.stem(x)
+        skips = [x]
+        for block in self.encoder:
+            x = block(x, features)
+            skips.append(x)
+        for block in self.middle:
+            x = block(x, features)
+        for stage in self.decoder:
+            for index, block in enumerate(stage):  # type: ignore[arg-type]
+                if index < DECODER_BLOCKS:
+                    x = torch.cat([x, skips.pop()], dim=1)
+                x = block(x, features)
+        output: Tensor = self.head(functional.silu(x))
+        return output
+
+
+class Model(nn.Module):
+    """Predictor g and denoiser f of one preset.
+
+    Pictures are float NCHW in [-1, 1]; H and W are multiples of ``size_multiple_px``. With
+    ``config.unshuffle`` above 1 both U-Nets work on pixels folded into channels (Shi et al.,
+    "Real-Time Single Image and Video Super-Resolution", 2016): nearly the same parameters, and the
+    work and memory of a picture that much smaller on each side.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        folded = PICTURE_CHANNELS * config.unshuffle**2
+        self.predictor = UNet(folded, config.predictor_channels, out_channels=folded)
+        self.denoiser = UNet(
+            2 * folded, config.denoiser_channels, conditional=True, out_channels=folded
+        )
+
+    @property
+    def size_multiple_px(self) -> int:
+        """Height and width must be multiples of this."""
+        return SIZE_MULTIPLE_PX * self.config.unshuffle
+
+    @property
+    def receptive_radius_px(self) -> int:
+        """How far from an output pixel an input pixel can still matter."""
+        return RECEPTIVE_RADIUS_PX * self.config.unshuffle
+
+    def predict(self, y: Tensor) -> Tensor:
+        """First guess g(y) of the sharp picture, (N, 3, H, W) from (N, 3, H, W).
+
+        The network computes the correction to the blurred picture: an untrained predictor then
+        returns its input, and a deblurring network needs to learn only what blur took away.
+        """
+        return y + self._unfold(self.predictor(self._fold(y)))
+
+    def denoise(self, y: Tensor, z: Tensor, level: Tensor) -> Tensor:
+        """What f predicts about the noised residual ``z`` given ``y``: noise, residual or v.
+
+        ``y`` and ``z`` are (N, 3, H, W); ``level`` is (N,) or (1,) in log-SNR. Which of the three
+        quantities comes back is ``config.prediction``.
+        """
+        return self._unfold(self.denoiser(self._fold(torch.cat([y, z], dim=1)), level))
+
+    def _fold(self, x: Tensor) -> Tensor:
+        return (
+            x
+            if self.config.unshuffle == 1
+            else functional.pixel_unshuffle(x, self.config.unshuffle)
+        )
+
+    def _unfold(self, x: Tensor) -> Tensor:
+        return (
+            x if self.config.unshuffle == 1 else functional.pixel_shuffle(x, self.config.unshuffle)
+        )
