@@ -288,6 +288,6 @@ def deblur(
     ``bundle`` and ``engine``. Raises ImageError, OptionError, BundleError and EngineError.
     """
     session = _SESSIONS.get(bundle, engine)
-    return session.deblur(  # type: ignore[call-overload,no-any-return]
+    return session.deblur(  # type: ignore[call-overload]
         image, steps=steps, samples=samples, seed=seed, preset=preset, return_std=return_std
     )

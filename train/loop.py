@@ -7,6 +7,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -66,7 +67,7 @@ def train(
     model, *optimizers = fabric.setup(run.model, *run.optimizers.values())
     model.mark_forward_method("predict")
     model.mark_forward_method("denoise")
-    bar: tqdm[None] = tqdm(total=config.steps, initial=run.step, unit="step", disable=not progress)
+    bar = tqdm(total=config.steps, initial=run.step, unit="step", disable=not progress)
     began = time.monotonic() - run.seconds
     for y, x in fabric.setup_dataloaders(_batches(config, pictures, run.step)):
         losses = _take_step(fabric, model, optimizers, run, config, _to_model(y), _to_model(x))
@@ -208,7 +209,7 @@ def schedule(step: int, config: TrainConfig) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * (step - config.warmup_steps) / span))
 
 
-def _follow(run: Run, losses: Losses, bar: tqdm[None], config: TrainConfig) -> None:
+def _follow(run: Run, losses: Losses, bar: tqdm[Any], config: TrainConfig) -> None:
     value = float(losses.total.detach())
     if math.isfinite(value):
         fresh = math.isnan(run.smoothed_loss)
