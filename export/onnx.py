@@ -73,7 +73,9 @@ def check_bundle(model: Model, directory: Path) -> Parity:
     """Compare the bundle in ``directory`` with ``model``; raises BundleError where it is off."""
     bundle = open_bundle(directory)
     candidate = open_engine("onnx-cpu", bundle)
-    parity = compare(TorchEngine(model), candidate, bundle.manifest.prediction)
+    parity = compare(
+        TorchEngine(model), candidate, bundle.manifest.prediction, model.size_multiple_px
+    )
     failures = parity.failures()
     if failures:
         raise BundleError(f"the exported graphs are not the network: {'; '.join(failures)}")

@@ -22,7 +22,6 @@ Floats = NDArray[np.float32]
 # None of them is the traced size, none is square twice, and all sides differ in their factors.
 SIZES_PX = ((64, 64), (120, 200), (328, 136))
 BATCHES = (1, 3)
-SAMPLER_SIZE_PX = (120, 200)
 FLOAT32_TOLERANCE = 1e-4
 PIXELS_WITHIN_ONE = 0.9999
 
@@ -90,20 +89,31 @@ class TorchEngine:
         return z_next.numpy(), residual.numpy()
 
 
-def compare(reference: Engine, candidate: Engine, prediction: Prediction) -> Parity:
-    """Compare two engines: each graph at several shapes, and whole samplers on the same noise."""
-    shapes = [(batch, 3, *size) for size in SIZES_PX for batch in BATCHES]
+def compare(
+    reference: Engine, candidate: Engine, prediction: Prediction, size_multiple_px: int
+) -> Parity:
+    """Compare two engines: each graph at several shapes, and whole samplers on the same noise.
+
+    Sizes are rounded up to the model's size rule, as the runtime pads a picture.
+    """
+    sizes = [_round_up(size, size_multiple_px) for size in SIZES_PX]
+    shapes = [(batch, 3, *size) for size in sizes for batch in BATCHES]
     graphs = [
         entry for shape in shapes for entry in _graphs(reference, candidate, shape, prediction)
     ]
     samplers = [
-        _sampler(reference, candidate, config, prediction)
+        _sampler(reference, candidate, config, prediction, sizes[1])
         for config in (
             SamplerConfig(method="ancestral", schedule="linear"),
             SamplerConfig(method="dpm++2m", schedule="log-snr"),
         )
     ]
     return Parity(tuple(graphs), tuple(samplers))
+
+
+def _round_up(size_px: tuple[int, int], multiple_px: int) -> tuple[int, int]:
+    height, width = (-(-side // multiple_px) * multiple_px for side in size_px)
+    return height, width
 
 
 def _graphs(
@@ -125,9 +135,13 @@ def _graphs(
 
 
 def _sampler(
-    reference: Engine, candidate: Engine, config: SamplerConfig, prediction: Prediction
+    reference: Engine,
+    candidate: Engine,
+    config: SamplerConfig,
+    prediction: Prediction,
+    size_px: tuple[int, int],
 ) -> SamplerParity:
-    height, width = SAMPLER_SIZE_PX
+    height, width = size_px
     y = _picture(height, width)
     table = compile_table(config, prediction)
 
