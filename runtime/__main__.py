@@ -69,6 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
         for picture, target in zip(arguments.pictures, targets, strict=True):
             began = time.perf_counter()
             photograph = read_photograph(picture)
+            check_output(target, photograph)
             sharp = session.deblur(
                 photograph.image,
                 steps=arguments.steps,

@@ -22,6 +22,7 @@ Floats = NDArray[np.float32]
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
+_SUFFIXES_WITH_ALPHA = (".png", ".tif", ".tiff", ".webp")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -175,7 +176,7 @@ def write_photograph(path: Path, photograph: Photograph) -> None:
     Raises ImageError where the suffix is unknown or the place cannot be written.
     """
     cv2 = _opencv()
-    check_output(path)
+    check_output(path, photograph)
     kinds, payloads = [], []
     if photograph.colour_profile is not None and path.suffix.lower() != ".bmp":
         kinds, payloads = [cv2.IMAGE_METADATA_ICCP], [photograph.colour_profile]
@@ -186,12 +187,21 @@ def write_photograph(path: Path, photograph: Photograph) -> None:
     write_whole(path, encoded.tobytes())
 
 
-def check_output(path: Path) -> None:
-    """Raise ImageError now for an output that could not be written after the work is done."""
+def check_output(path: Path, photograph: Photograph | None = None) -> None:
+    """Raise ImageError now for an output that could not be written after the work is done.
+
+    With ``photograph``, also for a format that cannot hold its transparency.
+    """
     if path.suffix.lower() not in SUFFIXES:
         raise ImageError(
             f"{path} has the suffix '{path.suffix}'; wanted is one of {', '.join(SUFFIXES)}"
         )
+    if photograph is not None and photograph.alpha is not None:
+        if path.suffix.lower() not in _SUFFIXES_WITH_ALPHA:
+            raise ImageError(
+                f"got a picture with transparency, which {path.suffix} cannot hold; "
+                f"write one of {', '.join(_SUFFIXES_WITH_ALPHA)}"
+            )
     if path.is_dir():
         raise ImageError(f"{path} is a folder; give the name of the picture to write")
     if not path.parent.is_dir():

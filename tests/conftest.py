@@ -1,0 +1,57 @@
+"""Pictures and a small real bundle that several tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from numpy.typing import NDArray
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = REPOSITORY.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def photograph() -> NDArray[np.uint8]:
+    """A public-domain photograph (an astronaut; NASA), uint8 RGB (512, 512, 3)."""
+    return skimage.data.astronaut()
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a very small network with random weights everywhere, the head included."""
+    import torch
+
+    from train.checkpoint import FORMAT, Card, save_tensors
+    from train.config import ModelConfig, TrainConfig
+    from train.network import Model
+
+    torch.manual_seed(0)
+    config = TrainConfig(model=ModelConfig(predictor_channels=4, denoiser_channels=4))
+    model = Model(config.model)
+    for network in (model.predictor, model.denoiser):
+        torch.nn.init.normal_(network.head.weight, std=0.05)
+    path = tmp_path_factory.mktemp("checkpoint") / "model.safetensors"
+    save_tensors(path, model.state_dict(), Card(FORMAT, config, 0))
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle exported from ``checkpoint``; do not change it, copy it."""
+    from export.onnx import export
+
+    target = tmp_path_factory.mktemp("bundles") / "small"
+    export(checkpoint, target)
+    return target
+
+
+@pytest.fixture(scope="session")
+def validation() -> Path:
+    """The validation pairs kept beside the repository."""
+    folder = SHARED / "data" / "val"
+    if not folder.is_dir():
+        pytest.skip("the validation pairs do not lie beside this checkout (../shared/data/val)")
+    return folder
