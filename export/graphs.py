@@ -113,10 +113,21 @@ def _trace(
             verbose=False,
         )
     assert program is not None
-    proto = program.model_proto
+    proto = _without_traces(program.model_proto)
     onnx.checker.check_model(proto, full_check=True)
     signature = Graph(file, _signatures(proto.graph.input), _signatures(proto.graph.output))
     return TracedGraph(proto, signature)
+
+
+def _without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop what the exporter notes of the Python source: paths and stacks, half of a small file."""
+    del proto.metadata_props[:]
+    graph = proto.graph
+    for entry in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
+        del entry.metadata_props[:]
+        entry.doc_string = ""
+    del graph.value_info[:]
+    return proto
 
 
 @contextmanager

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from train.blur import blur_sample, motion_kernel, shake_path
+from train.config import BlurConfig
+
+CLEAN = BlurConfig(
+    identity_fraction=0.0, display_light_fraction=0.0, read_noise_max=0.0, shot_noise_max=0.0
+)
+
+
+@pytest.mark.parametrize("extent_px", [0.5, 5.0, 24.0])
+def test_a_path_has_the_extent_asked_for_and_is_centred(extent_px: float) -> None:
+    path = shake_path(np.random.default_rng(0), extent_px)
+    assert np.ptp(path, axis=0).max() == pytest.approx(extent_px)
+    assert path.mean(axis=0) == pytest.approx([0.0, 0.0], abs=1e-9)
+
+
+def test_a_kernel_sums_to_one_and_keeps_the_centre() -> None:
+    path = np.array([[-2.0, 0.0], [2.0, 0.0]])
+    kernel = motion_kernel(path)
+    assert kernel.sum() == pytest.approx(1.0, abs=1e-5)
+    rows, columns = np.indices(kernel.shape) - (kernel.shape[0] - 1) / 2
+    assert ((kernel * rows).sum(), (kernel * columns).sum()) == pytest.approx((0, 0), abs=1e-3)
+
+
+def test_a_camera_that_stands_still_does_not_blur() -> None:
+    kernel = motion_kernel(np.zeros((10, 2)))
+    assert kernel.max() == pytest.approx(1.0)
+
+
+def test_light_is_averaged_and_not_grey_levels() -> None:
+    """Half black, half white in equal light is 188 of 255 on a display, not 128."""
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 255
+    seeds = [blur_sample(stripes, np.random.default_rng(s), CLEAN) for s in range(8)]
+    strongest = min(seeds, key=lambda image: float(image.std()))
+    assert strongest[16:48, 16:48].mean() == pytest.approx(188, abs=4)
+
+
+def test_blur_takes_detail_away(photograph: NDArray[np.uint8]) -> None:
+    config = BlurConfig(longest_px=24.0, identity_fraction=0.0)
+    blurred = blur_sample(photograph, np.random.default_rng(1), config)
+    assert np.abs(np.diff(blurred.astype(int), axis=1)).mean() < (
+        0.8 * np.abs(np.diff(photograph.astype(int), axis=1)).mean()
+    )
+
+
+def test_the_same_generator_gives_the_same_blur(photograph: NDArray[np.uint8]) -> None:
+    first, second = (
+        blur_sample(photograph, np.random.default_rng(5), BlurConfig()) for _ in range(2)
+    )
+    assert np.array_equal(first, second)
+
+
+def test_identity_samples_are_left_as_they_are(photograph: NDArray[np.uint8]) -> None:
+    config = BlurConfig(identity_fraction=1.0)
+    assert np.array_equal(blur_sample(photograph, np.random.default_rng(0), config), photograph)

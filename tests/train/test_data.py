@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from runtime.errors import DataError, ImageError
+from train.config import BlurConfig, DataConfig
+from train.data import CropDataset, find_pictures
+
+Image = NDArray[np.uint8]
+
+
+def write(path: Path, image: Image) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), image[:, :, ::-1])
+
+
+@pytest.fixture
+def sharp_folder(tmp_path: Path, photograph: Image) -> Path:
+    write(tmp_path / "sharp-only" / "a.png", photograph)
+    write(tmp_path / "sharp-only" / "b.png", photograph[::-1])
+    return tmp_path / "sharp-only"
+
+
+@pytest.fixture
+def paired_folder(tmp_path: Path, photograph: Image) -> Path:
+    write(tmp_path / "pairs" / "sharp" / "a.png", photograph)
+    write(tmp_path / "pairs" / "blur" / "a.png", 255 - photograph)
+    return tmp_path / "pairs"
+
+
+def test_a_sample_is_a_function_of_seed_and_index(sharp_folder: Path) -> None:
+    pictures, config = find_pictures(sharp_folder), DataConfig(crop_px=32)
+    first, again = (CropDataset(pictures, config, 10, seed=1)[4] for _ in range(2))
+    other = CropDataset(pictures, config, 10, seed=2)[4]
+    assert all((a == b).all() for a, b in zip(first, again, strict=True))
+    assert (first[1] != other[1]).any()
+
+
+def test_crops_have_the_size_asked_for(sharp_folder: Path) -> None:
+    blurred, sharp = CropDataset(find_pictures(sharp_folder), DataConfig(crop_px=40), 1, 0)[0]
+    assert blurred.shape == sharp.shape == (3, 40, 40)
+
+
+def test_pairs_are_cut_at_the_same_place(paired_folder: Path) -> None:
+    dataset = CropDataset(find_pictures(paired_folder), DataConfig(crop_px=32), 20, 0)
+    assert all(
+        (blurred + sharp == 255).all() for blurred, sharp in map(dataset.__getitem__, range(20))
+    )
+
+
+def test_without_blur_both_crops_are_equal(sharp_folder: Path) -> None:
+    config = DataConfig(crop_px=32, blur=BlurConfig(identity_fraction=1.0))
+    blurred, sharp = CropDataset(find_pictures(sharp_folder), config, 1, 0)[0]
+    assert (blurred == sharp).all()
+
+
+def test_only_the_listed_pictures_are_used(sharp_folder: Path) -> None:
+    assert [p.name for p in find_pictures(sharp_folder, ["b.png"]).sharp] == ["b.png"]
+
+
+def test_a_listed_picture_that_is_missing_is_named(sharp_folder: Path) -> None:
+    with pytest.raises(DataError, match=r"c\.png"):
+        find_pictures(sharp_folder, ["a.png", "c.png"])
+
+
+def test_a_picture_without_its_twin_is_named(paired_folder: Path, photograph: Image) -> None:
+    write(paired_folder / "sharp" / "alone.png", photograph)
+    with pytest.raises(DataError, match="alone"):
+        find_pictures(paired_folder)
+
+
+def test_a_pair_of_two_sizes_names_both_files(paired_folder: Path, photograph: Image) -> None:
+    write(paired_folder / "blur" / "a.png", photograph[:100])
+    dataset = CropDataset(find_pictures(paired_folder), DataConfig(crop_px=32), 1, 0)
+    with pytest.raises(DataError, match=r"blur/a\.png.*sharp/a\.png"):
+        dataset[0]
+
+
+def test_a_picture_smaller_than_the_crop_is_named(sharp_folder: Path) -> None:
+    dataset = CropDataset(find_pictures(sharp_folder), DataConfig(crop_px=600), 1, 0)
+    with pytest.raises(ImageError, match="600"):
+        dataset[0]
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no pictures"):
+        find_pictures(tmp_path)

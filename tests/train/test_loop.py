@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from runtime.errors import CheckpointError
+from train.checkpoint import load_model, load_tensors
+from train.config import RECIPES, BlurConfig, DataConfig, ModelConfig, TrainConfig
+from train.data import Pictures, find_pictures
+from train.loop import LAST, schedule, train
+
+CONFIG = TrainConfig(
+    model=ModelConfig(4, 4, unshuffle=2),
+    data=DataConfig(crop_px=32, blur=BlurConfig(longest_px=8.0)),
+    steps=6,
+    batch=2,
+    warmup_steps=2,
+    ema_decay=0.5,
+    bfloat16=False,
+)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory, photograph: NDArray[np.uint8]) -> Pictures:
+    folder = tmp_path_factory.mktemp("pictures")
+    cv2.imwrite(str(folder / "a.png"), photograph[:, :, ::-1])
+    return find_pictures(folder)
+
+
+def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(
+    tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(CONFIG, pictures, tmp_path / "whole", progress=False)
+
+    class Stopped(Exception):  # noqa: N818 (it is no error)
+        pass
+
+    def stop(step: int, config: TrainConfig) -> float:
+        if step == 4:
+            raise Stopped
+        return schedule(step, config)
+
+    monkeypatch.setattr("train.loop.schedule", stop)
+    with pytest.raises(Stopped):
+        train(CONFIG, pictures, tmp_path / "broken", save_every=3, progress=False)
+    monkeypatch.undo()
+    broken = train(CONFIG, pictures, tmp_path / "broken", save_every=3, progress=False)
+    first, second = load_tensors(whole)[0], load_tensors(broken)[0]
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_training_on_one_crop_learns_it(tmp_path: Path, pictures: Pictures) -> None:
+    config = replace(CONFIG, loss=RECIPES["predictor"], steps=60, learning_rate=3e-3)
+    model, _ = load_model(train(config, pictures, tmp_path, progress=False))
+    from train.data import CropDataset
+
+    pairs = [CropDataset(pictures, config.data, 8, seed=0)[index] for index in range(8)]
+    y, x = (torch.stack(batch).float() / 127.5 - 1.0 for batch in zip(*pairs, strict=True))
+    with torch.no_grad():
+        assert ((model.predict(y) - x) ** 2).mean() < 0.97 * ((y - x) ** 2).mean()
+
+
+def test_bfloat16_trains_all_parts(tmp_path: Path, pictures: Pictures) -> None:
+    config = replace(CONFIG, steps=2, warmup_steps=1, bfloat16=True)
+    path = train(config, pictures, tmp_path, progress=False)
+    assert all(tensor.isfinite().all() for tensor in load_tensors(path)[0].values())
+
+
+def test_starting_weights_bring_their_history(tmp_path: Path, pictures: Pictures) -> None:
+    first = train(
+        replace(CONFIG, loss=RECIPES["predictor"]), pictures, tmp_path / "1", progress=False
+    )
+    second = train(CONFIG, pictures, tmp_path / "2", init=first, progress=False)
+    stages = load_tensors(second)[1].stages
+    assert [stage.config.loss.denoise for stage in stages] == [0.0, 1.0]
+
+
+def test_another_configuration_does_not_resume(tmp_path: Path, pictures: Pictures) -> None:
+    train(replace(CONFIG, steps=1), pictures, tmp_path, progress=False)
+    assert (tmp_path / LAST).exists()
+    with pytest.raises(CheckpointError, match="another configuration"):
+        train(replace(CONFIG, steps=2), pictures, tmp_path, progress=False)
+
+
+def test_the_learning_rate_warms_up_and_ends_near_zero() -> None:
+    config = replace(CONFIG, steps=100, warmup_steps=10)
+    factors = [schedule(step, config) for step in range(100)]
+    assert factors[0] == pytest.approx(0.1)
+    assert max(factors) == pytest.approx(1.0)
+    assert factors[-1] < 0.001
