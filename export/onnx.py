@@ -115,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"graphs against torch: at most {describe(parity.graphs)}")
     for entry in parity.samplers:
         print(
-            f"{entry.method}, {entry.steps} steps: {entry.within_one_grey_level:.4%} of values "
+            f"{entry.method}, {entry.steps} steps: {entry.within_one_grey_level:.4%} of pixels "
             f"within one grey level, at most {entry.max_grey_levels} apart"
         )
     print(f"wrote {arguments.output}")

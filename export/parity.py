@@ -35,7 +35,7 @@ class GraphParity(msgspec.Struct, frozen=True):
 
 
 class SamplerParity(msgspec.Struct, frozen=True):
-    """The whole sampler on the same noise: share of values within one grey level of torch's."""
+    """The whole sampler on the same noise: share of pixels within one grey level of torch's."""
 
     method: str
     steps: int
@@ -59,7 +59,7 @@ class Parity(msgspec.Struct, frozen=True):
         ]
         samplers = [
             f"{entry.method} with {entry.steps} steps at {entry.shape} has only "
-            f"{entry.within_one_grey_level:.4%} of its values within one grey level"
+            f"{entry.within_one_grey_level:.4%} of its pixels within one grey level"
             for entry in self.samplers
             if not entry.within_one_grey_level >= PIXELS_WITHIN_ONE
         ]
@@ -152,7 +152,8 @@ def _sampler(
         x = engine.predict(y) + sample_residual(table, y, engine.step, noise)
         return from_model(x).astype(np.int16)
 
-    apart = np.abs(deblur(reference) - deblur(candidate))
+    # A pixel counts as apart if any of its channels is.
+    apart = np.abs(deblur(reference) - deblur(candidate)).max(axis=-1)
     return SamplerParity(
         config.method, config.steps, y.shape, float((apart <= 1).mean()), int(apart.max())
     )
