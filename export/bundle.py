@@ -19,12 +19,13 @@ def write_bundle(
     manifest: Manifest,
     tables: Tables,
     files: dict[str, bytes],
-    prove: Callable[[Path], dict[str, bytes]],
+    prove: Callable[[Path, Manifest], tuple[Manifest, dict[str, bytes]]],
 ) -> Path:
     """Write the bundle ``target`` whole, or leave what was there.
 
-    ``prove`` is given the finished temporary directory, may raise to refuse it, and returns files
-    to add (the report). ``manifest.files`` is filled in here. Raises BundleError.
+    ``prove`` is given the finished temporary directory and the manifest, may raise to refuse it,
+    and returns the manifest with what it measured and files to add (the report).
+    ``manifest.files`` is filled in here. Raises BundleError.
     """
     _check_target(target)
     try:
@@ -38,7 +39,8 @@ def write_bundle(
     try:
         files = {**files, TABLES: _to_json(tables)}
         _fill(beside, manifest, files)
-        _fill(beside, manifest, {**files, **prove(beside)})
+        manifest, added = prove(beside, manifest)
+        _fill(beside, manifest, {**files, **added})
         _swap(beside, target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

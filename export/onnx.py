@@ -11,6 +11,7 @@ import onnx
 import torch
 
 from export.bundle import to_report, write_bundle
+from export.footprint import working_bytes_per_px
 from export.graphs import OPSET, TracedGraph, trace_predictor, trace_step
 from export.parity import Parity, TorchEngine, compare, describe
 from export.presets import DEFAULT_PRESET, compile_presets
@@ -35,9 +36,10 @@ def export(checkpoint: Path, output: Path, *, opset: int = OPSET) -> Parity:
     tables = Tables(COLUMNS, compile_presets(card.config.model.prediction))
     proved: list[Parity] = []
 
-    def prove(directory: Path) -> dict[str, bytes]:
+    def prove(directory: Path, manifest: Manifest) -> tuple[Manifest, dict[str, bytes]]:
         proved.append(check_bundle(model, directory))
-        return {REPORT: to_report({"onnx-cpu": proved[0], "versions": _versions()})}
+        report = to_report({"onnx-cpu": proved[0], "versions": _versions()})
+        return _with_footprint(manifest, directory), {REPORT: report}
 
     files = {graph.signature.file: graph.model.SerializeToString() for graph in (predictor, step)}
     write_bundle(output, manifest, tables, files, prove)
@@ -80,6 +82,13 @@ def check_bundle(model: Model, directory: Path) -> Parity:
     if failures:
         raise BundleError(f"the exported graphs are not the network: {'; '.join(failures)}")
     return parity
+
+
+def _with_footprint(manifest: Manifest, directory: Path) -> Manifest:
+    tiling = msgspec.structs.replace(
+        manifest.tiling, working_bytes_per_px=working_bytes_per_px(directory)
+    )
+    return msgspec.structs.replace(manifest, tiling=tiling)
 
 
 def _versions() -> dict[str, str]:

@@ -36,6 +36,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--preset", help="a sampling preset of the bundle")
     parser.add_argument("--bundle", help="bundle directory, or the name of a shipped bundle")
     parser.add_argument("--engine", default="auto", help="auto or onnx-cpu (default: auto)")
+    parser.add_argument(
+        "--memory", type=int, metavar="MIB", help="cut pictures into tiles to stay within this"
+    )
     parser.add_argument("--version", action="version", version=f"dvsr-edge {__version__}")
     return parser
 
@@ -64,7 +67,7 @@ def plan_outputs(pictures: list[Path], output: Path) -> list[Path]:
 def run(arguments: argparse.Namespace) -> None:
     """Deblur every picture; raises DvsrError at the first that fails."""
     targets = plan_outputs(arguments.pictures, arguments.output)
-    with Session(arguments.bundle, engine=arguments.engine) as session:
+    with Session(arguments.bundle, engine=arguments.engine, memory_mib=arguments.memory) as session:
         print(f"engine {session.engine}; bundle {session.bundle.manifest.name}")
         for picture, target in zip(arguments.pictures, targets, strict=True):
             began = time.perf_counter()

@@ -57,9 +57,14 @@ class Graph(msgspec.Struct, frozen=True):
 
 
 class Tiling(msgspec.Struct, frozen=True):
-    """For callers who cut a picture into tiles: how far a pixel's influence reaches."""
+    """What decides whether a picture is cut into tiles, and how.
+
+    ``receptive_radius_px`` is how far a pixel's influence can reach; ``working_bytes_per_px`` is
+    the memory of the onnx-cpu engine for each pixel given to it, measured; None where it was not.
+    """
 
     receptive_radius_px: int
+    working_bytes_per_px: int | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True):

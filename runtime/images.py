@@ -196,12 +196,12 @@ def check_output(path: Path, photograph: Photograph | None = None) -> None:
         raise ImageError(
             f"{path} has the suffix '{path.suffix}'; wanted is one of {', '.join(SUFFIXES)}"
         )
-    if photograph is not None and photograph.alpha is not None:
-        if path.suffix.lower() not in _SUFFIXES_WITH_ALPHA:
-            raise ImageError(
-                f"got a picture with transparency, which {path.suffix} cannot hold; "
-                f"write one of {', '.join(_SUFFIXES_WITH_ALPHA)}"
-            )
+    transparent = photograph is not None and photograph.alpha is not None
+    if transparent and path.suffix.lower() not in _SUFFIXES_WITH_ALPHA:
+        raise ImageError(
+            f"got a picture with transparency, which {path.suffix} cannot hold; "
+            f"write one of {', '.join(_SUFFIXES_WITH_ALPHA)}"
+        )
     if path.is_dir():
         raise ImageError(f"{path} is a folder; give the name of the picture to write")
     if not path.parent.is_dir():

@@ -21,6 +21,7 @@ from runtime.images import check_image, from_model, to_model
 from runtime.loop import sample_residual
 from runtime.noise import check_seed, normals
 from runtime.samplers import Table, compile_table, with_steps
+from runtime.tiles import MIB, TiledEngine, available_bytes, plan_tiles, tile_side_px
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -33,11 +34,22 @@ class Session:
     """An opened bundle on an engine, for many pictures.
 
     ``bundle`` is a directory, the name of a shipped bundle, or None for the default; ``engine`` is
-    a name or "auto". Raises BundleError and EngineError. ``deblur`` may be called from several
-    threads.
+    a name or "auto". ``memory_mib`` bounds what one call may take beyond what the process holds
+    already (None: most of what the machine has free); a picture that needs more is cut into tiles
+    that are blended at every step. Raises BundleError, EngineError and OptionError. ``deblur`` may
+    be called from several threads.
     """
 
-    def __init__(self, bundle: str | Path | None = None, *, engine: str = "auto") -> None:
+    def __init__(
+        self,
+        bundle: str | Path | None = None,
+        *,
+        engine: str = "auto",
+        memory_mib: int | None = None,
+    ) -> None:
+        if memory_mib is not None and memory_mib < 1:
+            raise OptionError(f"got memory_mib {memory_mib}; wanted is at least 1, or None")
+        self._memory_mib = memory_mib
         self._bundle = open_bundle(bundle)
         self._engine: Engine | None = open_engine(engine, self._bundle)
         self._name = self._engine.name
@@ -141,6 +153,7 @@ class Session:
         height, width = image.shape[:2]
         with _clocked(stages, "total"):
             y = to_model(_pad(image, self._bundle.manifest.size_multiple_px))
+            engine = self._fitted(engine, y.shape[2], y.shape[3])
             with _clocked(stages, "predictor"):
                 guess = engine.predict(y)
             if table.steps == 0:
@@ -157,6 +170,32 @@ class Session:
             np.ascontiguousarray(picture[:height, :width]),
             np.ascontiguousarray(spread[:height, :width]),
         )
+
+    def _fitted(self, engine: Engine, height_px: int, width_px: int) -> Engine:
+        """``engine`` as it is where the picture fits the memory, else run tile by tile."""
+        manifest = self._bundle.manifest
+        bytes_per_px = manifest.tiling.working_bytes_per_px
+        if bytes_per_px is None:
+            return engine
+        side = tile_side_px(
+            available_bytes() if self._memory_mib is None else self._memory_mib * MIB,
+            height_px,
+            width_px,
+            bytes_per_px=bytes_per_px,
+            multiple_px=manifest.size_multiple_px,
+        )
+        if side is None:
+            return engine
+        # Beyond the receptive field an overlap changes nothing; a quarter of a tile is affordable.
+        overlap = min(2 * manifest.tiling.receptive_radius_px, side // 4)
+        plan = plan_tiles(
+            height_px,
+            width_px,
+            tile_px=side,
+            overlap_px=overlap,
+            multiple_px=manifest.size_multiple_px,
+        )
+        return TiledEngine(engine, plan)
 
     def _residuals(
         self,

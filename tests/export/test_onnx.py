@@ -12,7 +12,7 @@ import torch
 from export.bundle import write_bundle
 from export.onnx import main
 from export.parity import PIXELS_WITHIN_ONE, Parity, TorchEngine, compare
-from runtime.bundle import Tables, open_bundle
+from runtime.bundle import Manifest, Tables, open_bundle
 from runtime.engines.onnx import OnnxEngine
 from runtime.errors import BundleError
 from runtime.samplers import COLUMNS
@@ -72,6 +72,13 @@ def test_the_manifest_says_where_the_weights_came_from(small_bundle: Path) -> No
     assert weights["stages"] == []
 
 
+def test_the_memory_of_a_pixel_was_measured(small_bundle: Path) -> None:
+    measured = open_bundle(small_bundle).manifest.tiling.working_bytes_per_px
+    # Four channels of float32 at full size, some twenty of them alive at once.
+    assert measured is not None
+    assert 50 < measured < 5000
+
+
 def test_the_report_holds_the_comparison(small_bundle: Path) -> None:
     report = json.loads((small_bundle / "report.json").read_text())
     assert report["parity"]["onnx-cpu"]["graphs"]
@@ -82,7 +89,7 @@ def test_a_refused_bundle_leaves_the_old_one(small_bundle: Path, tmp_path: Path)
     before = {path.name: path.read_bytes() for path in target.iterdir()}
     manifest = open_bundle(target).manifest
 
-    def refuse(_: Path) -> dict[str, bytes]:
+    def refuse(_: Path, __: Manifest) -> tuple[Manifest, dict[str, bytes]]:
         raise BundleError("off")
 
     with pytest.raises(BundleError, match="off"):
@@ -94,7 +101,13 @@ def test_a_refused_bundle_leaves_the_old_one(small_bundle: Path, tmp_path: Path)
 def test_a_bundle_replaces_an_older_one(small_bundle: Path, tmp_path: Path) -> None:
     target = shutil.copytree(small_bundle, tmp_path / "bundle")
     manifest = open_bundle(target).manifest
-    write_bundle(target, manifest, Tables(COLUMNS, {}), {"new": b"1"}, lambda _: {"report": b"2"})
+    write_bundle(
+        target,
+        manifest,
+        Tables(COLUMNS, {}),
+        {"new": b"1"},
+        lambda _, manifest: (manifest, {"report": b"2"}),
+    )
     assert {path.name for path in target.iterdir()} == {
         "manifest.json",
         "tables.json",
@@ -109,7 +122,7 @@ def test_a_folder_that_is_no_bundle_is_not_overwritten(
 ) -> None:
     (tmp_path / "keep.txt").write_text("mine")
     with pytest.raises(BundleError, match="is no bundle"):
-        write_bundle(tmp_path, None, None, {}, lambda _: {})  # type: ignore[arg-type]
+        write_bundle(tmp_path, None, None, {}, lambda _, manifest: (manifest, {}))  # type: ignore[arg-type]
     assert (tmp_path / "keep.txt").read_text() == "mine"
 
 

@@ -122,6 +122,28 @@ def test_the_stages_add_up_to_less_than_the_total(session: Session, crop: Image)
     assert 0.0 < stages <= timings["total"]
 
 
+def test_a_small_memory_cuts_the_picture_without_a_seam(
+    small_bundle: Path, session: Session, photograph: Image
+) -> None:
+    image = photograph[:256, :256]
+    bytes_per_px = session.bundle.manifest.tiling.working_bytes_per_px
+    assert bytes_per_px is not None
+    # Enough for the picture's own arrays and tiles of three quarters of its area.
+    needed = 256 * 256 * (12 * 3 * 4 + bytes_per_px * 3 // 4)
+    tight = Session(small_bundle, memory_mib=needed // 2**20 + 1)
+    whole = session.deblur(image, samples=1).astype(int)
+    apart = np.abs(tight.deblur(image, samples=1).astype(int) - whole)
+    # Random weights reach far; trained ones hardly beyond the blur.
+    assert np.abs(apart).mean() < 0.5
+
+
+def test_a_memory_that_cannot_hold_the_picture_is_refused(
+    small_bundle: Path, photograph: Image
+) -> None:
+    with pytest.raises(OptionError, match="MiB"):
+        Session(small_bundle, memory_mib=1).deblur(photograph)
+
+
 def test_the_engine_is_named(session: Session) -> None:
     assert session.engine.startswith("onnx-cpu (ONNX Runtime ")
 

@@ -1,0 +1,199 @@
+"""Pictures larger than memory: overlapping tiles that are blended at every step.
+
+Predictor and denoiser see a picture through a finite window, so a picture can be cut. Blending only
+finished tiles would show seams, since two tiles sample two different pictures; here the tiles share
+one state and one field of noise, and their outputs are averaged after each step, with weights that
+sum to one at every pixel (the idea of Bar-Tal et al., "MultiDiffusion", 2023, for restoration).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.engines import Engine
+from runtime.errors import OptionError
+
+Floats = NDArray[np.float32]
+
+MIB = 2**20
+_SHARE_OF_FREE_MEMORY = 0.8
+
+# Float32 pictures of three channels that the loop holds beside the engine: y, guess, z, noise,
+# previous, their successors, and the running mean and spread of the samples.
+_LOOP_BYTES_PER_PX = 12 * 3 * 4
+
+
+@dataclass(frozen=True)
+class Span:
+    """One tile along one axis: where it starts and the weight of each of its rows or columns."""
+
+    start_px: int
+    weights: Floats
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """Tiles as the product of spans along height and width."""
+
+    rows: tuple[Span, ...]
+    columns: tuple[Span, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of tiles."""
+        return len(self.rows) * len(self.columns)
+
+
+def plan_tiles(
+    height_px: int, width_px: int, *, tile_px: int, overlap_px: int, multiple_px: int
+) -> TilePlan:
+    """Cover (height_px, width_px) with tiles of at most ``tile_px`` a side.
+
+    Neighbours share at least ``overlap_px``. All sizes but the overlap are multiples of
+    ``multiple_px``. Raises OptionError for a tile that the overlap would not let advance.
+    """
+    if tile_px % multiple_px or tile_px < 2 * overlap_px + multiple_px:
+        raise OptionError(
+            f"got tiles of {tile_px} px with an overlap of {overlap_px} px; wanted is a multiple "
+            f"of {multiple_px} of at least {2 * overlap_px + multiple_px}"
+        )
+    rows, columns = (
+        _spans(extent, tile_px, overlap_px, multiple_px) for extent in (height_px, width_px)
+    )
+    return TilePlan(rows, columns)
+
+
+def tile_side_px(
+    budget_bytes: int, height_px: int, width_px: int, *, bytes_per_px: int, multiple_px: int
+) -> int | None:
+    """The largest square tile that fits, or None where the whole picture does.
+
+    ``bytes_per_px`` is what the engine works with for each pixel given to it. Raises OptionError
+    where not even the picture's own arrays fit.
+    """
+    pixels = height_px * width_px
+    left = budget_bytes - pixels * _LOOP_BYTES_PER_PX
+    if left >= pixels * bytes_per_px:
+        return None
+    side = (max(left, 0) / bytes_per_px) ** 0.5
+    whole = int(side) // multiple_px * multiple_px
+    if whole == 0:
+        smallest = pixels * _LOOP_BYTES_PER_PX + multiple_px**2 * bytes_per_px
+        raise OptionError(
+            f"got a memory budget of {budget_bytes // MIB} MiB for {width_px}x{height_px} px; "
+            f"wanted are at least {smallest // MIB + 1} MiB: raise it or make the picture smaller"
+        )
+    return whole
+
+
+def available_bytes() -> int:
+    """Most of the memory that the system can give without swapping; the rest is for the others."""
+    return int(_SHARE_OF_FREE_MEMORY * _free_bytes())
+
+
+def _free_bytes() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:  # not Linux: what is free now, without what the cache would give up
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    fields = dict(line.split(":", 1) for line in lines)
+    return int(fields["MemAvailable"].split()[0]) * 1024
+
+
+def _spans(extent: int, tile: int, overlap: int, multiple: int) -> tuple[Span, ...]:
+    starts = _starts(extent, tile, overlap, multiple)
+    length = min(tile, extent)
+    raw = []
+    for index, start in enumerate(starts):
+        weights = np.ones(length)
+        if index > 0:
+            weights *= _ramp(length, starts[index - 1] + length - start)
+        if index + 1 < len(starts):
+            weights *= _ramp(length, start + length - starts[index + 1])[::-1]
+        raw.append(weights)
+    total = np.zeros(extent)
+    for start, weights in zip(starts, raw, strict=True):
+        total[start : start + length] += weights
+    return tuple(
+        Span(start, (weights / total[start : start + length]).astype(np.float32))
+        for start, weights in zip(starts, raw, strict=True)
+    )
+
+
+def _starts(extent: int, tile: int, overlap: int, multiple: int) -> list[int]:
+    if extent <= tile:
+        return [0]
+    count = -(-(extent - overlap) // (tile - overlap))
+    while True:
+        # Spread evenly: neighbours then share as much as the number of tiles allows.
+        ideal = np.arange(count) * (extent - tile) / (count - 1)
+        starts = [int(start) // multiple * multiple for start in ideal]
+        starts[-1] = extent - tile
+        if min(tile - np.diff(starts)) >= overlap:
+            return starts
+        count += 1
+
+
+def _ramp(length: int, shared: int) -> NDArray[np.float64]:
+    """Rise from 0 to 1 in the middle half of the ``shared`` pixels.
+
+    The outermost quarter gets no weight: what a network makes of a tile's edge is worst there.
+    """
+    position = (np.arange(length) + 0.5) / max(shared, 1)
+    return np.clip(2.0 * position - 0.5, 1e-6, 1.0)
+
+
+class TiledEngine:
+    """An engine that runs another one tile by tile and blends; safe to share like the other."""
+
+    def __init__(self, inner: Engine, plan: TilePlan) -> None:
+        self._inner = inner
+        self._plan = plan
+
+    @property
+    def name(self) -> str:
+        return f"{self._inner.name}, {self._plan.count} tiles"
+
+    def predict(self, y: Floats) -> Floats:
+        return self._blend(lambda cut: (self._inner.predict(cut(y)),), y)[0]
+
+    def step(
+        self, z: Floats, y: Floats, noise: Floats, previous: Floats, row: Floats
+    ) -> tuple[Floats, Floats]:
+        def run(cut: Callable[[Floats], Floats]) -> tuple[Floats, ...]:
+            return self._inner.step(cut(z), cut(y), cut(noise), cut(previous), row)
+
+        z_next, residual = self._blend(run, y)
+        return z_next, residual
+
+    def _blend(
+        self, run: Callable[[Callable[[Floats], Floats]], tuple[Floats, ...]], like: Floats
+    ) -> list[Floats]:
+        """Weighted sums of the outputs of ``run``, which is given what cuts a tile out."""
+        sums: list[Floats] = []
+        for row in self._plan.rows:
+            for column in self._plan.columns:
+                window = _window(row, column)
+
+                def cut(x: Floats, window: tuple[slice, slice] = window) -> Floats:
+                    return np.ascontiguousarray(x[:, :, window[0], window[1]])
+
+                outputs = run(cut)
+                sums = sums or [np.zeros_like(like) for _ in outputs]
+                weights = row.weights[:, None] * column.weights[None, :]
+                for total, output in zip(sums, outputs, strict=True):
+                    total[:, :, window[0], window[1]] += weights * output
+        return sums
+
+
+def _window(row: Span, column: Span) -> tuple[slice, slice]:
+    return (
+        slice(row.start_px, row.start_px + len(row.weights)),
+        slice(column.start_px, column.start_px + len(column.weights)),
+    )
