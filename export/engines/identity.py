@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from typing import Any
 
 import msgspec
@@ -86,7 +87,7 @@ def differences(found: Identity, wanted: Identity) -> list[Difference]:
 
 def rebuild_command(bundle: str, identity: Identity) -> str:
     """The command line that builds engines of this kind for the bundle as it is now."""
-    words = [f"python -m export.trt {bundle} --library {identity.library}"]
+    words = [f"python -m export.trt {shlex.quote(bundle)} --library {identity.library}"]
     if identity.targets:
         words.append("--target " + ",".join(f"sm{sm}" for sm in identity.targets))
     for profile in identity.profiles:

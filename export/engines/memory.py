@@ -81,18 +81,26 @@ def largest(
 ) -> Size | None:
     """The largest of ``rungs`` (smallest first) that needs at most ``limit_bytes``, or None.
 
-    ``needed`` measures a size and is dear; ``top_bytes`` is what the last rung needs. Memory
-    grows with the pixels nearly in proportion, so that a guess is right or one or two rungs off.
+    ``needed`` measures a size and is dear; ``top_bytes`` is what the last rung needs, more than
+    the limit. Memory grows with the pixels nearly in proportion, so that a guess is mostly right
+    at once; where it is not, the interval is halved.
     """
-    pixels = rungs[-1].pixels * limit_bytes // top_bytes
-    guess = max((k for k, size in enumerate(rungs) if size.pixels <= pixels), default=0)
-    low, high = -1, len(rungs) - 1  # known to fit (or none), known not to fit
+    low, low_bytes = -1, 0  # known to fit, or no rung at all
+    high, high_bytes = len(rungs) - 1, top_bytes  # known not to fit
+    halve = False
     while high - low > 1:
-        guess = min(max(guess, low + 1), high - 1)
-        if needed(rungs[guess]) <= limit_bytes:
-            low, guess = guess, guess + 1
+        width = high - low
+        base = rungs[low].pixels if low >= 0 else 0
+        share = (limit_bytes - low_bytes) / max(high_bytes - low_bytes, 1)
+        pixels = base + share * (rungs[high].pixels - base)
+        guess = max((k for k in range(low + 1, high) if rungs[k].pixels <= pixels), default=low + 1)
+        guess = (low + high) // 2 if halve else guess
+        measured = needed(rungs[guess])
+        if measured <= limit_bytes:
+            low, low_bytes = guess, measured
         else:
-            high, guess = guess, guess - 1
+            high, high_bytes = guess, measured
+        halve = not halve and high - low > max(width // 2, 2)
     return rungs[low] if low >= 0 else None
 
 
