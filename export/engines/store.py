@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from export.engines.devices import PORTABLE_FROM_SM, Device
 from export.engines.identity import (
@@ -106,13 +106,7 @@ class Store:
         """
         new = not self.directory.exists()
         try:
-            self.directory.mkdir(exist_ok=True)
-            lock = FileLock(self.directory / _LOCK)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                waiting()
-                lock.acquire()
+            lock = self._locked(waiting)
         except (OSError, NotImplementedError) as error:
             raise self._unwritable(error) from error
         try:
@@ -124,6 +118,20 @@ class Store:
                 self._remove_empty()
             lock.release()
 
+    def _locked(self, waiting: Callable[[], None]) -> BaseFileLock:
+        while True:
+            self.directory.mkdir(exist_ok=True)
+            lock = FileLock(self.directory / _LOCK)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                waiting()
+                try:
+                    lock.acquire()
+                except FileNotFoundError:
+                    continue  # the other build failed and took the empty directory with it
+            return lock
+
     def keep(self, card: Card, plan: bytes) -> None:
         """Write a plan, then the card that makes it an engine, then the manifest's list of them.
 
@@ -131,13 +139,15 @@ class Store:
         """
         path = self.directory / card.file
         named = path.with_suffix(".json")
+        written: list[Path] = []
         try:
             write_whole(path, plan)
+            written = [named, path]
             write_whole(named, _to_json(card))
             self._list_engines()
         except ImageError as error:
-            for written in (named, path):
-                written.unlink(missing_ok=True)
+            for half in written:
+                half.unlink(missing_ok=True)
             raise self._unwritable(error.__cause__) from error
 
     def _list_engines(self) -> None:

@@ -8,7 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -192,6 +194,45 @@ def test_two_builds_at_once_leave_two_whole_engines(bundle: Path) -> None:
     assert "".join(said).count("was there already") == 2
 
 
+def test_a_build_that_waits_goes_on_when_the_first_one_fails_and_clears_up(bundle: Path) -> None:
+    store = Store(open_bundle(bundle))
+    waits, done = threading.Event(), threading.Event()
+
+    def second() -> None:
+        with store.writing(waits.set):
+            done.set()
+
+    thread = threading.Thread(target=second)
+    with pytest.raises(RuntimeError, match="failed"), store.writing(lambda: None):
+        thread.start()
+        assert waits.wait(10)
+        raise RuntimeError("failed")
+    assert done.wait(10)
+    thread.join()
+
+
+def test_a_rebuild_that_cannot_be_written_leaves_the_old_engine(
+    with_engines: Path, library: Library
+) -> None:
+    before = contents(with_engines)
+    with small_files_only(), pytest.raises(BundleError, match="make room"):
+        build_engines(open_bundle(with_engines), library, CONFIG, rebuild=True, say=lambda _: None)
+    assert contents(with_engines) == before
+
+
+@contextmanager
+def small_files_only() -> Iterator[None]:
+    """Make the system refuse files above 100 kB, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
 def versions_of(store: Store) -> dict[str, str]:
     return {card.identity.library: card.identity.library_version for card in store.cards()}
 
@@ -223,15 +264,8 @@ def test_control_c_ends_the_build_and_leaves_the_bundle_as_it_was(
 
 def test_a_full_disk_leaves_the_bundle_as_it_was(bundle: Path, library: Library) -> None:
     before = contents(bundle)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-    try:
-        with pytest.raises(BundleError, match="make room"):
-            build(bundle, library)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, ignored)
+    with small_files_only(), pytest.raises(BundleError, match="make room"):
+        build(bundle, library)
     assert contents(bundle) == before
     assert not (bundle / "engines").exists()
 
@@ -345,6 +379,21 @@ def test_a_graph_that_cannot_be_read_is_said_before_anything_is_built(
     with pytest.raises(EngineError, match=r"predictor\.onnx"):
         build_engines(opened, library, CONFIG, say=lambda _: None)
     assert not (bundle / "engines").exists()
+
+
+@pytest.mark.parametrize("opset", [20, 21])
+def test_graphs_of_later_opsets_build_too(
+    checkpoint: Path, bundle: Path, library: Library, opset: int
+) -> None:
+    from export.graphs import trace_predictor
+    from train.checkpoint import load_model
+
+    opened = open_bundle(bundle)
+    graph = trace_predictor(load_model(checkpoint)[0], opset).model.SerializeToString()
+    (bundle / "predictor.onnx").write_bytes(graph)
+    builder = Builder(library, opened, print)
+    card, _ = builder.build(builder.identities(CONFIG)["predictor"])
+    assert card.proof.convolutions == {"FLOAT": 93}
 
 
 def test_a_float32_engine_is_refused_where_float16_is_promised(
