@@ -13,7 +13,8 @@ import torch
 from export.bundle import to_report, write_bundle
 from export.footprint import working_bytes_per_px
 from export.graphs import OPSET, TracedGraph, trace_predictor, trace_step
-from export.parity import Parity, TorchEngine, compare, describe
+from export.parity import TOLERANCES, Parity, TorchEngine, compare, describe
+from export.precision import PRECISIONS, in_precision
 from export.presets import DEFAULT_PRESET, compile_presets
 from runtime.bundle import FORMAT, REPORT, Manifest, Tables, Tiling, open_bundle
 from runtime.engines import open_engine
@@ -24,15 +25,20 @@ from train.checkpoint import Card, load_model
 from train.network import Model
 
 
-def export(checkpoint: Path, output: Path, *, opset: int = OPSET) -> Parity:
+def export(
+    checkpoint: Path, output: Path, *, opset: int = OPSET, precision: str = "float32"
+) -> Parity:
     """Export ``checkpoint`` to the bundle ``output`` and return how far its graphs are off.
+
+    ``precision`` is what the U-Nets compute in: float32 or float16.
 
     Raises CheckpointError, and BundleError where the output cannot be written or a graph misses
     its tolerance; then nothing is written.
     """
     model, card = load_model(checkpoint)
-    predictor, step = trace_predictor(model, opset), trace_step(model, opset)
-    manifest = describe_bundle(output.name, model, card, predictor, step, opset)
+    typed = in_precision(model, precision)
+    predictor, step = trace_predictor(typed, opset), trace_step(typed, opset)
+    manifest = describe_bundle(output.name, model, card, predictor, step, opset, precision)
     tables = Tables(COLUMNS, compile_presets(card.config.model.prediction))
     proved: list[Parity] = []
 
@@ -47,7 +53,13 @@ def export(checkpoint: Path, output: Path, *, opset: int = OPSET) -> Parity:
 
 
 def describe_bundle(
-    name: str, model: Model, card: Card, predictor: TracedGraph, step: TracedGraph, opset: int
+    name: str,
+    model: Model,
+    card: Card,
+    predictor: TracedGraph,
+    step: TracedGraph,
+    opset: int,
+    precision: str = "float32",
 ) -> Manifest:
     """The manifest, but for the list of files."""
     return Manifest(
@@ -55,7 +67,7 @@ def describe_bundle(
         name=name,
         made_by=f"dvsr-edge {__version__}",
         prediction=card.config.model.prediction,
-        precision="float32",
+        precision=precision,
         opset=opset,
         size_multiple_px=model.size_multiple_px,
         value_range=(-1.0, 1.0),
@@ -78,7 +90,7 @@ def check_bundle(model: Model, directory: Path) -> Parity:
     parity = compare(
         TorchEngine(model), candidate, bundle.manifest.prediction, model.size_multiple_px
     )
-    failures = parity.failures()
+    failures = parity.failures(TOLERANCES[bundle.manifest.precision])
     if failures:
         raise BundleError(f"the exported graphs are not the network: {'; '.join(failures)}")
     return parity
@@ -110,6 +122,12 @@ def build_parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, required=True, help="bundle directory to write"
     )
     parser.add_argument("--opset", type=int, choices=range(18, 22), default=OPSET, metavar="18..21")
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="fp32",
+        help="what the networks compute in; inputs, outputs and the sampler's update stay fp32",
+    )
     return parser
 
 
@@ -117,7 +135,12 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = build_parser().parse_args(argv)
     try:
-        parity = export(arguments.checkpoint, arguments.output, opset=arguments.opset)
+        parity = export(
+            arguments.checkpoint,
+            arguments.output,
+            opset=arguments.opset,
+            precision=PRECISIONS[arguments.precision],
+        )
     except DvsrError as error:
         print(f"python -m export.onnx: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -125,7 +148,7 @@ def main(argv: list[str] | None = None) -> int:
     for entry in parity.samplers:
         print(
             f"{entry.method}, {entry.steps} steps: {entry.within_one_grey_level:.4%} of pixels "
-            f"within one grey level, at most {entry.max_grey_levels} apart"
+            f"within one grey level, at most {entry.max_grey_levels} apart, {entry.psnr_db:.1f} dB"
         )
     print(f"wrote {arguments.output}")
     return 0

@@ -1,0 +1,1 @@
+"""TensorRT engines of a bundle: planned, built, proved, and kept in its ``engines`` directory."""
