@@ -9,6 +9,7 @@ from runtime.errors import (
     EngineError,
     ImageError,
     OptionError,
+    OutputError,
 )
 from runtime.images import to_uint8
 from runtime.session import Session, deblur
@@ -20,6 +21,7 @@ __all__ = [
     "EngineError",
     "ImageError",
     "OptionError",
+    "OutputError",
     "Session",
     "__version__",
     "deblur",

@@ -14,6 +14,10 @@ class ImageError(DvsrError):
     """A picture that cannot be used: wrong type, shape, file format, or a broken file."""
 
 
+class OutputError(DvsrError):
+    """A file that cannot be written where it was asked for."""
+
+
 class OptionError(DvsrError):
     """An option outside its range, or two that contradict each other."""
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import ImageError
+from runtime.files import write_whole
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -173,7 +173,8 @@ def _find_profile(cv2: Any, kinds: Any, payloads: Any) -> NDArray[np.uint8] | No
 def write_photograph(path: Path, photograph: Photograph) -> None:
     """Encode to ``path`` by its suffix; the file appears whole or not at all.
 
-    Raises ImageError where the suffix is unknown or the place cannot be written.
+    Raises ImageError where the suffix is unknown or cannot hold the picture, and OutputError where
+    the place cannot be written.
     """
     cv2 = _opencv()
     check_output(path, photograph)
@@ -208,33 +209,6 @@ def check_output(path: Path, photograph: Photograph | None = None) -> None:
         raise ImageError(f"no folder {path.parent} to write {path.name} into; create it first")
     if not os.access(path.parent, os.W_OK):
         raise ImageError(f"no permission to write into {path.parent}; choose another output")
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write ``data`` beside ``path`` and rename it there, so that a failure leaves the old file."""
-    try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as f:
-            beside = Path(f.name)
-            try:
-                f.write(data)
-                f.flush()
-                os.fsync(f.fileno())
-                # A temporary file is private; a picture gets the usual permissions.
-                beside.chmod(0o666 & ~_umask())
-                beside.replace(path)
-            except BaseException:
-                beside.unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise ImageError(f"cannot write {path}: {error.strerror}; choose another output") from error
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def _stored_channels(cv2: Any, photograph: Photograph) -> Image:

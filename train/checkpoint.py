@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from runtime.errors import CheckpointError
-from runtime.images import write_whole
+from runtime.files import write_whole
 from train.config import TrainConfig
 from train.network import Model
 

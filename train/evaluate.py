@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from runtime.bundle import MANIFEST, sha256
 from runtime.errors import DataError, DvsrError, OptionError
-from runtime.images import read_image, write_whole
+from runtime.files import write_whole
+from runtime.images import read_image
 from runtime.session import Session
 from runtime.version import __version__
 from train.data import Pictures, find_pictures

@@ -17,7 +17,7 @@ from export.engines.proof import prove
 from export.engines.store import Store
 from runtime.bundle import Bundle, FileEntry, sha256
 from runtime.errors import OptionError
-from runtime.images import write_whole
+from runtime.files import write_whole
 
 Say = Callable[[str], None]
 

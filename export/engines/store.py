@@ -22,8 +22,8 @@ from export.engines.identity import (
 )
 from export.engines.plan import graphs_of
 from runtime.bundle import MANIFEST, Bundle, sha256
-from runtime.errors import BundleError, EngineError, ImageError
-from runtime.images import write_whole
+from runtime.errors import BundleError, EngineError, OutputError
+from runtime.files import write_whole
 
 DIRECTORY = "engines"
 _LOCK = ".lock"
@@ -145,7 +145,7 @@ class Store:
             written = [named, path]
             write_whole(named, _to_json(card))
             self._list_engines()
-        except ImageError as error:
+        except OutputError as error:
             for half in written:
                 half.unlink(missing_ok=True)
             raise self._unwritable(error.__cause__) from error
