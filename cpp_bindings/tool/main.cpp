@@ -43,6 +43,7 @@ void deblur_file(const dvsr::Session& session, const fs::path& picture, const fs
     using Clock = std::chrono::steady_clock;
     const Clock::time_point began = Clock::now();
     Photograph photograph = read_photograph(picture);
+    check_output(target, &photograph);
     if (photograph.profile_lost) {
         std::fprintf(stderr,
                      "dvsr-deblur: %s holds a colour profile, which %s will lack; a build with "

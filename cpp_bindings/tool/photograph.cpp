@@ -22,6 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 using Bytes = std::vector<std::uint8_t>;
 
+constexpr std::array<const char*, 4> kSuffixesWithAlpha = {".png", ".tif", ".tiff", ".webp"};
 constexpr std::array<const char*, 7> kSuffixes = {".bmp", ".jpeg", ".jpg", ".png",
                                                   ".tif", ".tiff", ".webp"};
 
@@ -29,12 +30,18 @@ constexpr std::array<const char*, 7> kSuffixes = {".bmp", ".jpeg", ".jpg", ".png
     throw dvsr::Error(dvsr::ErrorKind::image, message);
 }
 
-std::string suffixes() {
+template <typename Names>
+std::string joined(const Names& names) {
     std::string text;
-    for (const char* suffix : kSuffixes) {
+    for (const char* suffix : names) {
         text += (text.empty() ? "" : ", ") + std::string(suffix);
     }
     return text;
+}
+
+template <typename Names>
+bool is_one_of(const Names& names, const std::string& suffix) {
+    return std::find(names.begin(), names.end(), suffix) != names.end();
 }
 
 std::string lower_suffix(const fs::path& path) {
@@ -87,6 +94,14 @@ Bytes read_picture(const fs::path& path) {
     return data;
 }
 
+/// The names that numpy has for OpenCV's depths, in their order.
+std::string depth_name(int depth) {
+    constexpr std::array<const char*, 8> names = {"uint8", "int8",    "uint16",  "int16",
+                                                  "int32", "float32", "float64", "float16"};
+    const auto at = static_cast<std::size_t>(depth);
+    return at < names.size() ? names[at] : cv::typeToString(depth);
+}
+
 cv::Mat decode(const fs::path& path, const Bytes& data, int flags) {
     cv::Mat picture;
     try {
@@ -98,7 +113,7 @@ cv::Mat decode(const fs::path& path, const Bytes& data, int flags) {
         refuse(path.string() +
                " is no readable picture (truncated, damaged or of unknown format); wanted is a "
                "whole file of " +
-               suffixes());
+               joined(kSuffixes));
     }
     return picture;
 }
@@ -167,7 +182,7 @@ Photograph read_photograph(const fs::path& path) {
     // Colours and alpha need two readings: only the colour reading honours the orientation.
     const cv::Mat stored = decode(path, data, cv::IMREAD_UNCHANGED);
     if (stored.depth() != CV_8U) {
-        refuse(path.string() + " has " + cv::typeToString(stored.depth()) +
+        refuse(path.string() + " has " + depth_name(stored.depth()) +
                " samples; wanted are 8 bits a channel: convert it first");
     }
     Photograph photograph;
@@ -181,7 +196,7 @@ Photograph read_photograph(const fs::path& path) {
 }
 
 void write_photograph(const fs::path& path, const Photograph& photograph) {
-    check_output(path);
+    check_output(path, &photograph);
     Bytes encoded;
     if (!encode(lower_suffix(path), photograph, encoded)) {
         refuse(path.string() + " could not be encoded as " + path.extension().string() +
@@ -190,11 +205,16 @@ void write_photograph(const fs::path& path, const Photograph& photograph) {
     write_whole(path, encoded);
 }
 
-void check_output(const fs::path& path) {
+void check_output(const fs::path& path, const Photograph* photograph) {
     const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
-    if (std::find(kSuffixes.begin(), kSuffixes.end(), lower_suffix(path)) == kSuffixes.end()) {
+    if (!is_one_of(kSuffixes, lower_suffix(path))) {
         refuse(path.string() + " has the suffix '" + path.extension().string() +
-               "'; wanted is one of " + suffixes());
+               "'; wanted is one of " + joined(kSuffixes));
+    }
+    const bool has_alpha = photograph != nullptr && !photograph->alpha.empty();
+    if (has_alpha && !is_one_of(kSuffixesWithAlpha, lower_suffix(path))) {
+        refuse("got a picture with transparency, which " + path.extension().string() +
+               " cannot hold; write one of " + joined(kSuffixesWithAlpha));
     }
     if (fs::is_directory(path)) {
         refuse(path.string() + " is a folder; give the name of the picture to write");

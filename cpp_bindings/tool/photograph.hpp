@@ -23,4 +23,5 @@ Photograph read_photograph(const std::filesystem::path& path);
 void write_photograph(const std::filesystem::path& path, const Photograph& photograph);
 
 /// Throws dvsr::Error (image) now for an output that could not be written after the work is done.
-void check_output(const std::filesystem::path& path);
+/// With `photograph`, also for a format that cannot hold its transparency.
+void check_output(const std::filesystem::path& path, const Photograph* photograph = nullptr);
