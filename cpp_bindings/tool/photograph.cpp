@@ -51,12 +51,17 @@ std::string lower_suffix(const fs::path& path) {
     return suffix;
 }
 
+// Bytes of a file are unsigned and the letters of a literal are not: 0xFF would not equal "\xFF".
+bool same(std::uint8_t byte, char letter) { return byte == static_cast<std::uint8_t>(letter); }
+
 bool contains(Bytes::const_iterator first, Bytes::const_iterator last, const std::string& text) {
-    return std::search(first, last, text.begin(), text.end()) != last;
+    return std::search(first, last, text.begin(), text.end(), same) != last;
 }
 
 bool starts_with(const Bytes& data, const std::string& text) {
-    return data.size() >= text.size() && std::equal(text.begin(), text.end(), data.begin());
+    return data.size() >= text.size() &&
+           std::equal(text.begin(), text.end(), data.begin(),
+                      [](char l, std::uint8_t b) { return same(b, l); });
 }
 
 /// A PNG without its end, or a JPEG whose last scan has no end. The decoders would make a half
@@ -68,7 +73,7 @@ bool is_truncated(const Bytes& data) {
     }
     if (starts_with(data, "\xFF\xD8\xFF")) {
         const std::string scan = "\xFF\xDA";
-        const auto last = std::find_end(data.begin(), data.end(), scan.begin(), scan.end());
+        const auto last = std::find_end(data.begin(), data.end(), scan.begin(), scan.end(), same);
         return !contains(last, data.end(), "\xFF\xD9");
     }
     return false;
