@@ -13,7 +13,7 @@ namespace {
 
 using Picture = nb::ndarray<nb::numpy, std::uint8_t, nb::shape<-1, -1, 3>>;
 using Field = nb::ndarray<nb::numpy, float, nb::shape<3, -1, -1>>;
-using Blurred = nb::ndarray<const std::uint8_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+using Blurred = nb::ndarray<nb::ro, nb::device::cpu>;
 
 /// A numpy array that owns `values`.
 template <typename Array, typename Value>
@@ -24,10 +24,51 @@ Array owned(std::vector<Value> values, std::initializer_list<std::size_t> shape)
     return Array(kept->data(), shape, owner);
 }
 
+std::string shape_text(const Blurred& image) {
+    std::string text;
+    for (std::size_t axis = 0; axis < image.ndim(); ++axis) {
+        text += (text.empty() ? "" : ", ") + std::to_string(image.shape(axis));
+    }
+    return "(" + text + (image.ndim() == 1 ? ",)" : ")");
+}
+
+std::string dtype_text(const Blurred& image) {
+    const auto code = static_cast<nb::dlpack::dtype_code>(image.dtype().code);
+    const char* kind = code == nb::dlpack::dtype_code::Float  ? "float"
+                       : code == nb::dlpack::dtype_code::UInt ? "uint"
+                       : code == nb::dlpack::dtype_code::Int  ? "int"
+                                                              : "other type of bits ";
+    return kind + std::to_string(image.dtype().bits);
+}
+
+/// The samples side by side. An array is refused rather than converted: floats in [0, 1] would
+/// become black.
+std::vector<std::uint8_t> packed(const Blurred& image) {
+    if (image.dtype() != nb::dtype<std::uint8_t>() || image.ndim() != 3) {
+        throw dvsr::Error(dvsr::ErrorKind::image,
+                          "got " + dtype_text(image) + " " + shape_text(image) +
+                              "; wanted is uint8 RGB of shape (H, W, 3). Convert it first.");
+    }
+    const auto* data = static_cast<const std::uint8_t*>(image.data());
+    std::vector<std::uint8_t> samples;
+    samples.reserve(image.size());
+    for (std::size_t row = 0; row < image.shape(0); ++row) {
+        for (std::size_t column = 0; column < image.shape(1); ++column) {
+            for (std::size_t channel = 0; channel < image.shape(2); ++channel) {
+                samples.push_back(data[static_cast<std::int64_t>(row) * image.stride(0) +
+                                       static_cast<std::int64_t>(column) * image.stride(1) +
+                                       static_cast<std::int64_t>(channel) * image.stride(2)]);
+            }
+        }
+    }
+    return samples;
+}
+
 Picture deblur(const dvsr::Session& session, const Blurred& image,
                std::optional<std::int64_t> steps, std::optional<std::int64_t> samples,
                std::uint64_t seed, std::optional<std::string> preset) {
-    const dvsr::ImageView view{image.data(), static_cast<std::int64_t>(image.shape(0)),
+    const std::vector<std::uint8_t> blurred = packed(image);
+    const dvsr::ImageView view{blurred.data(), static_cast<std::int64_t>(image.shape(0)),
                                static_cast<std::int64_t>(image.shape(1)),
                                static_cast<std::int64_t>(image.shape(2))};
     const dvsr::Options options{steps, samples, seed, std::move(preset)};

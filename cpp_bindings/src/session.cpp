@@ -61,12 +61,12 @@ View checked(View view, const std::string& role) {
     const auto refuse = [&](const std::string& came, const std::string& wanted) {
         throw Error(ErrorKind::image, "got " + came + role + "; wanted " + wanted);
     };
-    if (view.data == nullptr) {
-        refuse("null", "is a pointer to uint8 RGB samples");
-    }
     if (view.channels != 3 || view.height_px < 1 || view.width_px < 1) {
         refuse("uint8 " + shape_text(view),
                "is uint8 RGB of shape (H, W, 3). " + how_to_convert(view));
+    }
+    if (view.data == nullptr) {
+        refuse("null", "is a pointer to uint8 RGB samples");
     }
     if (view.height_px > kMaxSidePx || view.width_px > kMaxSidePx) {
         refuse("uint8 " + shape_text(view),
