@@ -1,0 +1,304 @@
+#include "bundle.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <tuple>
+
+#include "dvsr/error.hpp"
+#include "json_reader.hpp"
+#include "sha256.hpp"
+#include "shipped.hpp"
+
+namespace dvsr {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr std::int64_t kFormat = 1;
+constexpr std::int64_t kMaxSteps = 500;
+constexpr std::int64_t kMaxMultiplePx = 4096;
+constexpr char kManifest[] = "manifest.json";
+constexpr char kTables[] = "tables.json";
+constexpr char kDefault[] = "tiny";
+constexpr std::array<const char*, Row::kColumns> kColumnNames = {
+    "level", "from_z", "from_output", "keep", "take", "take_previous", "noise"};
+
+[[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::bundle, message); }
+
+template <typename Range>
+std::string joined(const Range& names) {
+    std::string text;
+    for (const auto& name : names) {
+        text += (text.empty() ? "" : ", ") + std::string(name);
+    }
+    return text;
+}
+
+std::string read(const fs::path& path) {
+    errno = 0;
+    std::ifstream file(path, std::ios::binary);
+    std::ostringstream content;
+    if (file) {
+        content << file.rdbuf();
+    }
+    if (!file || content.bad()) {
+        refuse("cannot read " + path.string() + ": " + std::strerror(errno != 0 ? errno : EIO));
+    }
+    return content.str();
+}
+
+std::string shipped_names() {
+    std::vector<std::string> names;
+    std::error_code missing;
+    for (const auto& entry : fs::directory_iterator(shipped_bundles(), missing)) {
+        if (entry.is_directory()) {
+            names.push_back(entry.path().filename().string());
+        }
+    }
+    std::sort(names.begin(), names.end());
+    return names.empty() ? "none" : joined(names);
+}
+
+fs::path find_bundle(const fs::path& where) {
+    std::vector<fs::path> candidates;
+    if (where.empty()) {
+        candidates = {shipped_bundles() / kDefault};
+    } else {
+        candidates = {where, shipped_bundles() / where};
+    }
+    for (const fs::path& directory : candidates) {
+        std::error_code unreadable;
+        if (fs::is_regular_file(directory / kManifest, unreadable)) {
+            return directory;
+        }
+    }
+    refuse("no bundle at " + candidates.front().string() + " (no " + kManifest +
+           " in it); give a directory made by python -m export.onnx, or a shipped bundle: " +
+           shipped_names());
+}
+
+void check_format(const JsonReader& manifest, const fs::path& path) {
+    const bool present = manifest.has("format");
+    if (!present || !manifest.object()["format"].is_number_integer()) {
+        refuse(path.string() + " has no integer 'format'; wanted is a bundle of dvsr-edge");
+    }
+    const std::int64_t version = manifest.at("format").integer();
+    if (version > kFormat) {
+        refuse(path.string() + " has bundle format " + std::to_string(version) +
+               ", this runtime reads up to " + std::to_string(kFormat) +
+               "; install a newer dvsr-edge");
+    }
+}
+
+Manifest parse_manifest(const JsonReader& reader, const fs::path& path) {
+    Manifest manifest;
+    manifest.name = reader.at("name").text();
+    manifest.size_multiple_px = reader.at("size_multiple_px").integer();
+    manifest.predictor_file = reader.at("predictor").at("file").text();
+    manifest.step_file = reader.at("step").at("file").text();
+    manifest.default_preset = reader.at("default_preset").text();
+    if (manifest.size_multiple_px < 1 || manifest.size_multiple_px > kMaxMultiplePx) {
+        refuse(path.string() + " wants sizes in multiples of " +
+               std::to_string(manifest.size_multiple_px) + " px; wanted are 1 to " +
+               std::to_string(kMaxMultiplePx) + ": export it again");
+    }
+    return manifest;
+}
+
+bool is_inside(const fs::path& directory, const std::string& name) {
+    const fs::path relative(name);
+    const bool climbs = std::find(relative.begin(), relative.end(), "..") != relative.end();
+    if (relative.is_absolute() || climbs || name.find('\\') != std::string::npos) {
+        return false;
+    }
+    // Symbolic links may lead out: only the resolved places can be compared.
+    std::error_code unresolved;
+    const fs::path root = fs::weakly_canonical(directory, unresolved);
+    const fs::path target = fs::weakly_canonical(directory / relative, unresolved);
+    const auto ends = std::mismatch(root.begin(), root.end(), target.begin(), target.end());
+    return !unresolved && ends.first == root.end();
+}
+
+void check_file(const fs::path& directory, const std::string& name, const JsonReader& entry) {
+    const fs::path path = directory / name;
+    if (!is_inside(directory, name)) {
+        refuse((directory / kManifest).string() + " names " + name +
+               ", which lies outside the bundle");
+    }
+    if (!fs::is_regular_file(path)) {
+        refuse(directory.string() + " lacks " + name + "; copy or export the bundle again");
+    }
+    const std::string data = read(path);
+    const std::string found = sha256(data);
+    const std::string wanted = entry.at("sha256").text();
+    const std::int64_t bytes = entry.at("bytes").integer();
+    if (static_cast<std::int64_t>(data.size()) != bytes || found != wanted) {
+        refuse(path.string() + " is not the file that " + kManifest + " describes (" +
+               std::to_string(data.size()) + " bytes, sha256 " + found.substr(0, 12) + "; wanted " +
+               std::to_string(bytes) + " bytes, " + wanted.substr(0, 12) +
+               "); copy or export the bundle again");
+    }
+}
+
+double number_or(const JsonReader& reader, const char* name, double otherwise) {
+    return reader.has(name) ? reader.at(name).number() : otherwise;
+}
+
+std::string text_or(const JsonReader& reader, const char* name, const char* otherwise) {
+    return reader.has(name) ? reader.at(name).text() : otherwise;
+}
+
+/// The defaults are those that Python leaves out of nothing it writes, but accepts as left out.
+Sampler parse_sampler(const JsonReader& reader) {
+    Sampler sampler;
+    sampler.method = text_or(reader, "method", "ancestral");
+    sampler.schedule = text_or(reader, "schedule", "linear");
+    sampler.start = text_or(reader, "start", "noise");
+    sampler.steps = reader.has("steps") ? reader.at("steps").integer() : 10;
+    sampler.beta_end = number_or(reader, "beta_end", 0.5);
+    sampler.cleanest = number_or(reader, "cleanest", 9.0);
+    sampler.noisiest = number_or(reader, "noisiest", -4.0);
+    sampler.eta = number_or(reader, "eta", 0.0);
+    return sampler;
+}
+
+Row parse_row(const json& values, const fs::path& path, const std::string& preset) {
+    if (!values.is_array() || values.size() != Row::kColumns) {
+        refuse(path.string() + ": preset '" + preset + "' has a row that is not " +
+               std::to_string(Row::kColumns) + " numbers");
+    }
+    Row row{};
+    for (std::size_t column = 0; column < Row::kColumns; ++column) {
+        row.values[column] =
+            JsonReader(values[column], path, "$.presets." + preset + ".rows").number();
+    }
+    return row;
+}
+
+Preset parse_preset(const JsonReader& reader, const fs::path& path, const std::string& name) {
+    Preset preset;
+    preset.samples = reader.at("samples").integer();
+    preset.sampler = parse_sampler(reader.at("sampler"));
+    preset.table.start = reader.at("start").number();
+    for (const json& row : reader.at("rows").array()) {
+        preset.table.rows.push_back(parse_row(row, path, name));
+    }
+    return preset;
+}
+
+void check_columns(const JsonReader& tables, const fs::path& path) {
+    std::vector<std::string> names;
+    for (const json& column : tables.at("columns").array()) {
+        names.push_back(JsonReader(column, path, "$.columns").text());
+    }
+    if (!std::equal(names.begin(), names.end(), kColumnNames.begin(), kColumnNames.end())) {
+        refuse(path.string() + " has the columns " + joined(names) + "; wanted are " +
+               joined(kColumnNames) + ": export it again");
+    }
+}
+
+auto recipe(const Sampler& sampler) {
+    return std::tie(sampler.method, sampler.schedule, sampler.start, sampler.beta_end,
+                    sampler.cleanest, sampler.noisiest, sampler.eta);
+}
+
+std::string presets_with_steps(const std::map<std::string, Preset>& presets) {
+    std::vector<std::string> texts;
+    for (const auto& [name, preset] : presets) {
+        texts.push_back(name + " (" + std::to_string(preset.sampler.steps) + ")");
+    }
+    return joined(texts);
+}
+
+void check_complete(const Bundle& bundle, const JsonReader& files) {
+    const fs::path path = bundle.directory / kManifest;
+    for (const std::string& name :
+         {std::string(kTables), bundle.manifest.predictor_file, bundle.manifest.step_file}) {
+        if (!files.has(name)) {
+            refuse(path.string() + " uses " + name +
+                   " but lists no checksum for it; export it again");
+        }
+    }
+}
+
+}  // namespace
+
+std::map<std::string, Preset> parse_tables(const std::string& text, const fs::path& path) {
+    const json document = parse_json(text, path);
+    const JsonReader tables(document, path);
+    check_columns(tables, path);
+    std::map<std::string, Preset> presets;
+    const JsonReader all = tables.at("presets");
+    for (const auto& entry : all.object().items()) {
+        presets[entry.key()] = parse_preset(all.at(entry.key()), path, entry.key());
+    }
+    return presets;
+}
+
+Bundle open_bundle(const fs::path& where) {
+    Bundle bundle;
+    bundle.directory = find_bundle(where);
+    const fs::path path = bundle.directory / kManifest;
+    const json document = parse_json(read(path), path);
+    const JsonReader reader(document, path);
+    check_format(reader, path);
+    bundle.manifest = parse_manifest(reader, path);
+    const JsonReader files = reader.at("files");
+    for (const auto& entry : files.object().items()) {
+        check_file(bundle.directory, entry.key(), files.at(entry.key()));
+    }
+    check_complete(bundle, files);
+    const fs::path tables = bundle.directory / kTables;
+    bundle.presets = parse_tables(read(tables), tables);
+    if (bundle.presets.count(bundle.manifest.default_preset) == 0) {
+        refuse(path.string() + " names the default preset '" + bundle.manifest.default_preset +
+               "', which " + kTables + " lacks; export it again");
+    }
+    return bundle;
+}
+
+const std::string& Bundle::preset_name(const std::string* name) const {
+    const std::string& wanted = name == nullptr ? manifest.default_preset : *name;
+    const auto found = presets.find(wanted);
+    if (found != presets.end()) {
+        return found->first;
+    }
+    std::vector<std::string> names;
+    for (const auto& entry : presets) {
+        names.push_back(entry.first);
+    }
+    throw Error(ErrorKind::option,
+                "got preset '" + wanted + "'; bundle '" + manifest.name + "' has " + joined(names));
+}
+
+const Table& Bundle::table(const std::string& name, const std::int64_t* steps) const {
+    static const Table empty;
+    const Preset& chosen = presets.at(name);
+    if (steps == nullptr || *steps == chosen.sampler.steps) {
+        return chosen.table;
+    }
+    if (*steps == 0) {
+        return empty;
+    }
+    const std::string came = "got " + std::to_string(*steps) + " steps";
+    if (*steps < 0 || *steps > kMaxSteps) {
+        throw Error(ErrorKind::option, came + "; wanted are 0 to " + std::to_string(kMaxSteps));
+    }
+    for (const auto& entry : presets) {
+        const Sampler& other = entry.second.sampler;
+        if (other.steps == *steps && recipe(other) == recipe(chosen.sampler)) {
+            return entry.second.table;
+        }
+    }
+    throw Error(ErrorKind::option,
+                came + " for preset '" + name + "', and the bundle holds no such table; wanted " +
+                    "are 0, or a preset with its own steps: " + presets_with_steps(presets) +
+                    ". For other numbers use the Python package, which makes tables");
+}
+
+}  // namespace dvsr

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "dvsr/image.hpp"
+
+namespace dvsr {
+
+/// A float picture (1, 3, height_px, width_px) in the model's range: x, y and z.
+struct Planes {
+    static constexpr std::int64_t kChannels = 3;
+
+    Planes(std::int64_t height, std::int64_t width)
+        : height_px(height),
+          width_px(width),
+          values(static_cast<std::size_t>(kChannels * height * width)) {}
+
+    std::int64_t height_px;
+    std::int64_t width_px;
+    std::vector<float> values;
+};
+
+/// `image` in the model's range [-1, 1], reflected at the bottom and right up to multiples of
+/// `multiple_px`.
+Planes to_model(const ImageView& image, std::int64_t multiple_px);
+
+/// The top left of `x`, clipped to [-1, 1], as the samples of `image`.
+void from_model(const Planes& x, const MutableImageView& image);
+
+/// Mean and population variance of float arrays in one pass (Welford 1962).
+class Moments {
+public:
+    explicit Moments(std::size_t size) : mean_(size), spread_(size) {}
+
+    void add(const std::vector<float>& values);
+
+    const std::vector<float>& mean() const { return mean_; }
+
+    /// Standard deviation of one value.
+    float deviation(std::size_t index) const;
+
+private:
+    std::int64_t count_ = 0;
+    std::vector<float> mean_;
+    std::vector<float> spread_;
+};
+
+}  // namespace dvsr

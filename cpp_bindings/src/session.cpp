@@ -1,0 +1,231 @@
+#include "dvsr/session.hpp"
+
+#include <chrono>
+#include <limits>
+#include <mutex>
+#include <new>
+
+#include "bundle.hpp"
+#include "dvsr/noise.hpp"
+#include "engine.hpp"
+#include "loop.hpp"
+#include "planes.hpp"
+
+namespace dvsr {
+namespace {
+
+constexpr std::int64_t kMaxSamples = 1024;
+// Sides beyond this cannot be held in memory, and their products would not fit an integer.
+constexpr std::int64_t kMaxSidePx = 1 << 20;
+
+/// Adds the milliseconds of its life to a stage.
+class Stopwatch {
+public:
+    explicit Stopwatch(double& stage_ms) : stage_ms_(stage_ms) {}
+    ~Stopwatch() {
+        stage_ms_ += std::chrono::duration<double, std::milli>(Clock::now() - began_).count();
+    }
+    Stopwatch(const Stopwatch&) = delete;
+    Stopwatch& operator=(const Stopwatch&) = delete;
+
+private:
+    using Clock = std::chrono::steady_clock;
+    double& stage_ms_;
+    Clock::time_point began_ = Clock::now();
+};
+
+template <typename View>
+std::string shape_text(const View& view) {
+    return "(" + std::to_string(view.height_px) + ", " + std::to_string(view.width_px) + ", " +
+           std::to_string(view.channels) + ")";
+}
+
+template <typename View>
+std::string how_to_convert(const View& view) {
+    if (view.height_px < 1 || view.width_px < 1) {
+        return "An empty picture has nothing to deblur.";
+    }
+    if (view.channels == 1) {
+        return "For grayscale, give each sample three times.";
+    }
+    if (view.channels == 4) {
+        return "For RGBA, leave the alpha out and keep it aside.";
+    }
+    return "Convert it first.";
+}
+
+/// `view` with its row length filled in, or Error (image).
+/// `view` with its row length filled in, or Error (image); `role` follows what came.
+template <typename View>
+View checked(View view, const std::string& role) {
+    const auto refuse = [&](const std::string& came, const std::string& wanted) {
+        throw Error(ErrorKind::image, "got " + came + role + "; wanted " + wanted);
+    };
+    if (view.channels != 3 || view.height_px < 1 || view.width_px < 1) {
+        refuse("uint8 " + shape_text(view),
+               "is uint8 RGB of shape (H, W, 3). " + how_to_convert(view));
+    }
+    if (view.data == nullptr) {
+        refuse("null", "is a pointer to uint8 RGB samples");
+    }
+    if (view.height_px > kMaxSidePx || view.width_px > kMaxSidePx) {
+        refuse("uint8 " + shape_text(view),
+               "are sides of at most " + std::to_string(kMaxSidePx) + " px: cut it into tiles");
+    }
+    if (view.row_bytes == 0) {
+        view.row_bytes = 3 * view.width_px;
+    }
+    if (view.row_bytes < 3 * view.width_px) {
+        refuse("rows of " + std::to_string(view.row_bytes) + " bytes",
+               "are at least " + std::to_string(3 * view.width_px) + " for " +
+                   std::to_string(view.width_px) + " px");
+    }
+    return view;
+}
+
+std::int64_t checked_samples(std::int64_t samples) {
+    if (samples < 1 || samples > kMaxSamples) {
+        throw Error(ErrorKind::option, "got " + std::to_string(samples) +
+                                           " samples; wanted are 1 to " +
+                                           std::to_string(kMaxSamples));
+    }
+    return samples;
+}
+
+/// What one call computes, decided from options and bundle before any work.
+struct Plan {
+    const Table& table;
+    std::int64_t samples;
+    std::uint64_t seed;
+};
+
+Plan make_plan(const Bundle& bundle, const Options& options) {
+    const std::string& name = bundle.preset_name(options.preset ? &*options.preset : nullptr);
+    const Table& table = bundle.table(name, options.steps ? &*options.steps : nullptr);
+    const std::int64_t samples = options.samples.value_or(bundle.presets.at(name).samples);
+    return {table, checked_samples(samples), options.seed};
+}
+
+/// The residuals' moments; without steps the residual is zero for sure.
+Moments sample(const Plan& plan, const Planes& y, Engine& engine, Timings& times) {
+    Moments moments(y.values.size());
+    if (plan.table.rows.empty()) {
+        moments.add(std::vector<float>(y.values.size()));
+        return moments;
+    }
+    for (std::int64_t index = 0; index < plan.samples; ++index) {
+        const Stopwatch watch(times.steps_ms);
+        const Noise noise = [&](std::uint32_t step, Planes& field) {
+            const Stopwatch inner(times.noise_ms);
+            normals(plan.seed, static_cast<std::uint32_t>(index), step, y.height_px, y.width_px,
+                    field.values.data());
+        };
+        moments.add(sample_residual(plan.table, y, engine, noise).values);
+    }
+    times.steps_ms -= times.noise_ms;
+    return moments;
+}
+
+/// Half the model's range is 127.5 grey levels.
+void write_spread(const Moments& moments, const Planes& y, const ImageView& image, float* spread) {
+    for (std::int64_t row = 0; row < image.height_px; ++row) {
+        for (std::int64_t column = 0; column < image.width_px; ++column) {
+            for (std::int64_t channel = 0; channel < Planes::kChannels; ++channel) {
+                const std::int64_t at = (channel * y.height_px + row) * y.width_px + column;
+                *spread++ = 127.5F * moments.deviation(static_cast<std::size_t>(at));
+            }
+        }
+    }
+}
+
+void run(const Plan& plan, const ImageView& blurred, const MutableImageView& sharp, float* spread,
+         const Bundle& bundle, Engine& engine, Timings& times) {
+    const Stopwatch watch(times.total_ms);
+    const Planes y = to_model(blurred, bundle.manifest.size_multiple_px);
+    Planes guess(y.height_px, y.width_px);
+    {
+        const Stopwatch inner(times.predictor_ms);
+        engine.predict(y, guess);
+    }
+    const Moments residual = sample(plan, y, engine, times);
+    for (std::size_t at = 0; at < guess.values.size(); ++at) {
+        guess.values[at] += residual.mean()[at];
+    }
+    if (spread != nullptr) {
+        write_spread(residual, y, blurred, spread);
+    }
+    from_model(guess, sharp);
+}
+
+}  // namespace
+
+struct Session::State {
+    Bundle bundle;
+    std::unique_ptr<Engine> engine;
+    std::string engine_name;
+    std::mutex times_guard;
+    Timings times;
+};
+
+Session::Session(const std::filesystem::path& bundle, const std::string& engine)
+    : state_(std::make_unique<State>()) {
+    state_->bundle = open_bundle(bundle);
+    state_->engine = open_engine(engine, state_->bundle);
+    state_->engine_name = state_->engine->name();
+}
+
+Session::~Session() = default;
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+
+Image Session::deblur(const ImageView& blurred, const Options& options) const {
+    const ImageView view = checked(blurred, "");
+    Image sharp{view.height_px, view.width_px, {}};
+    sharp.samples.resize(static_cast<std::size_t>(3 * view.height_px * view.width_px));
+    deblur(view, {sharp.samples.data(), sharp.height_px, sharp.width_px}, options);
+    return sharp;
+}
+
+void Session::deblur(const ImageView& blurred, const MutableImageView& sharp,
+                     const Options& options, float* spread) const {
+    const ImageView from = checked(blurred, "");
+    const MutableImageView to = checked(sharp, " for the result");
+    if (from.height_px != to.height_px || from.width_px != to.width_px) {
+        throw Error(ErrorKind::image, "got uint8 " + shape_text(to) +
+                                          " for the result; wanted is the picture's shape " +
+                                          shape_text(from));
+    }
+    const Plan plan = make_plan(state_->bundle, options);
+    Timings times;
+    try {
+        run(plan, from, to, spread, state_->bundle, *state_->engine, times);
+    } catch (const std::bad_alloc&) {
+        throw Error(ErrorKind::engine, "not enough memory for uint8 " + shape_text(from) +
+                                           "; cut the picture into tiles");
+    }
+    const std::lock_guard<std::mutex> lock(state_->times_guard);
+    state_->times = times;
+}
+
+const std::string& Session::engine() const { return state_->engine_name; }
+
+const std::string& Session::bundle_name() const { return state_->bundle.manifest.name; }
+
+std::vector<std::string> Session::presets() const {
+    std::vector<std::string> names;
+    for (const auto& entry : state_->bundle.presets) {
+        names.push_back(entry.first);
+    }
+    return names;
+}
+
+Timings Session::timings() const {
+    const std::lock_guard<std::mutex> lock(state_->times_guard);
+    return state_->times;
+}
+
+std::vector<std::string> engines() { return engine_names(); }
+
+const char* version() { return DVSR_VERSION; }
+
+}  // namespace dvsr

@@ -1,0 +1,205 @@
+#include "dvsr/session.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "dvsr/dvsr.h"
+#include "expect_error.hpp"
+#include "small_bundle.hpp"
+
+using dvsr::ErrorKind;
+
+namespace {
+
+dvsr::Image gradient(std::int64_t height, std::int64_t width) {
+    dvsr::Image image{height, width, {}};
+    for (std::int64_t at = 0; at < 3 * height * width; ++at) {
+        image.samples.push_back(static_cast<std::uint8_t>(at * 37 % 256));
+    }
+    return image;
+}
+
+dvsr::ImageView view(const dvsr::Image& image) {
+    return {image.samples.data(), image.height_px, image.width_px};
+}
+
+}  // namespace
+
+TEST_CASE("zero steps give the predictor's picture, which engine fake leaves as it is") {
+    const SmallBundle files;
+    const dvsr::Session session(files.path(), "fake");
+    for (const auto& [height, width] : {std::pair{1, 1}, {17, 31}, {8, 16}}) {
+        const dvsr::Image image = gradient(height, width);
+        dvsr::Options options;
+        options.steps = 0;
+        CHECK(session.deblur(view(image), options).samples == image.samples);
+    }
+}
+
+TEST_CASE("the same seed gives the same picture and another seed another one") {
+    const SmallBundle files;
+    const dvsr::Session session(files.path(), "fake");
+    const dvsr::Image image = gradient(17, 31);
+    dvsr::Options other;
+    other.seed = 1;
+    const dvsr::Image first = session.deblur(view(image));
+    CHECK(session.deblur(view(image)).samples == first.samples);
+    CHECK(session.deblur(view(image), other).samples != first.samples);
+}
+
+TEST_CASE("rows of the caller's memory may lie apart, and the picture may be its own result") {
+    const SmallBundle files;
+    const dvsr::Session session(files.path(), "fake");
+    const dvsr::Image image = gradient(5, 7);
+    const dvsr::Image wanted = session.deblur(view(image));
+    std::vector<std::uint8_t> memory(5 * 32, 99);
+    for (std::size_t row = 0; row < 5; ++row) {
+        std::copy_n(image.samples.begin() + static_cast<std::ptrdiff_t>(row * 21), 21,
+                    memory.begin() + static_cast<std::ptrdiff_t>(row * 32));
+    }
+    session.deblur({memory.data(), 5, 7, 3, 32}, {memory.data(), 5, 7, 3, 32});
+    for (std::size_t at = 0; at < memory.size(); ++at) {
+        const bool inside = at % 32 < 21;
+        CHECK(memory[at] == (inside ? wanted.samples[at / 32 * 21 + at % 32] : 99));
+    }
+}
+
+TEST_CASE("one sample has no spread and two have some") {
+    const SmallBundle files;
+    const dvsr::Session session(files.path(), "fake");
+    dvsr::Image image = gradient(4, 4);
+    std::vector<float> spread(48, -1.0F);
+    dvsr::Options options;
+    for (const std::int64_t samples : {1, 2}) {
+        options.samples = samples;
+        std::vector<std::uint8_t> sharp(48);
+        session.deblur(view(image), {sharp.data(), 4, 4}, options, spread.data());
+        for (const float value : spread) {
+            CHECK((value > 0.0F) == (samples == 2));
+        }
+    }
+}
+
+TEST_CASE("timings tell where the time went") {
+    const SmallBundle files;
+    const dvsr::Session session(files.path(), "fake");
+    session.deblur(view(gradient(64, 64)));
+    const dvsr::Timings times = session.timings();
+    CHECK(times.noise_ms > 0.0);
+    CHECK(times.total_ms >= times.predictor_ms + times.noise_ms + times.steps_ms);
+}
+
+TEST_CASE("one session serves four threads, each with the single thread's picture") {
+    const SmallBundle files;
+    const dvsr::Session session(files.path(), "fake");
+    const dvsr::Image image = gradient(33, 20);
+    const dvsr::Image wanted = session.deblur(view(image));
+    std::vector<dvsr::Image> seen(4);
+    std::vector<std::thread> threads;
+    for (dvsr::Image& result : seen) {
+        threads.emplace_back([&] {
+            for (int turn = 0; turn < 3; ++turn) {
+                result = session.deblur(view(image));
+                static_cast<void>(session.timings());
+            }
+        });
+    }
+    for (std::thread& thread : threads) {
+        thread.join();
+    }
+    for (const dvsr::Image& result : seen) {
+        CHECK(result.samples == wanted.samples);
+    }
+}
+
+TEST_CASE("pictures that cannot be are refused with their shape") {
+    const SmallBundle files;
+    const dvsr::Session session(files.path(), "fake");
+    const std::uint8_t byte = 0;
+    const auto refused = [&](const dvsr::ImageView& image, const std::string& words) {
+        expect_error(ErrorKind::image, words, [&] { session.deblur(image); });
+    };
+    refused({nullptr, 1, 1}, "got null");
+    refused({&byte, 17, 31, 4}, "got uint8 (17, 31, 4); wanted is uint8 RGB of shape (H, W, 3)");
+    refused({&byte, 0, 5}, "An empty picture has nothing to deblur.");
+    refused({&byte, -3, 5}, "An empty picture has nothing to deblur.");
+    refused({&byte, 4, 5, 3, 14}, "got rows of 14 bytes; wanted are at least 15");
+    refused({&byte, std::int64_t{1} << 62, 1}, "wanted are sides of at most");
+}
+
+TEST_CASE("a result of another size is refused") {
+    const SmallBundle files;
+    const dvsr::Session session(files.path(), "fake");
+    const dvsr::Image image = gradient(2, 2);
+    std::uint8_t memory[12];
+    expect_error(ErrorKind::image, "got uint8 (1, 2, 3) for the result", [&] {
+        session.deblur(view(image), {memory, 1, 2});
+    });
+}
+
+TEST_CASE("samples and engines out of range are refused") {
+    const SmallBundle files;
+    const dvsr::Session session(files.path(), "fake");
+    const dvsr::Image image = gradient(1, 1);
+    for (const std::int64_t samples : {0, -1, 1025}) {
+        dvsr::Options options;
+        options.samples = samples;
+        expect_error(ErrorKind::option, "samples; wanted are 1 to 1024",
+                     [&] { session.deblur(view(image), options); });
+    }
+    expect_error(ErrorKind::engine, "got engine 'abacus'; wanted is auto or one of",
+                 [&] { dvsr::Session(files.path(), "abacus"); });
+}
+
+TEST_CASE("C gets the picture that C++ gets, and its errors as codes and words") {
+    const SmallBundle files;
+    const dvsr::Image image = gradient(17, 31);
+    dvsr::Options options;
+    options.seed = 5;
+    options.preset = "triple";
+    const dvsr::Image wanted = dvsr::Session(files.path(), "fake").deblur(view(image), options);
+
+    dvsr_session* session = nullptr;
+    REQUIRE(dvsr_session_open(files.path().c_str(), "fake", &session) == DVSR_OK);
+    CHECK(std::string(dvsr_engine(session)) == "fake (no graphs, CPU)");
+    std::vector<std::uint8_t> memory = image.samples;
+    dvsr_image picture = DVSR_IMAGE_INIT;
+    picture.data = memory.data();
+    picture.height_px = 17;
+    picture.width_px = 31;
+    dvsr_options c_options = DVSR_OPTIONS_INIT;
+    c_options.seed = 5;
+    c_options.preset = "triple";
+    CHECK(dvsr_deblur(session, &picture, &c_options, &picture, nullptr) == DVSR_OK);
+    CHECK(memory == wanted.samples);
+
+    dvsr_timings times = DVSR_TIMINGS_INIT;
+    CHECK(dvsr_get_timings(session, &times) == DVSR_OK);
+    CHECK(times.total_ms > 0.0);
+
+    c_options.samples = 0;
+    CHECK(dvsr_deblur(session, &picture, &c_options, &picture, nullptr) == DVSR_OPTION_ERROR);
+    CHECK(std::string(dvsr_last_error()) == "got 0 samples; wanted are 1 to 1024");
+    picture.channels = 1;
+    CHECK(dvsr_deblur(session, &picture, nullptr, &picture, nullptr) == DVSR_IMAGE_ERROR);
+    picture.struct_size = 0;
+    CHECK(dvsr_deblur(session, &picture, nullptr, &picture, nullptr) == DVSR_ARGUMENT_ERROR);
+    dvsr_session_close(session);
+}
+
+TEST_CASE("a program with a shorter options struct keeps the members it does not know") {
+    const SmallBundle files;
+    dvsr_session* session = nullptr;
+    REQUIRE(dvsr_session_open(files.path().c_str(), "fake", &session) == DVSR_OK);
+    std::uint8_t memory[3] = {1, 2, 3};
+    dvsr_image picture = DVSR_IMAGE_INIT;
+    picture.data = memory;
+    picture.height_px = picture.width_px = 1;
+    dvsr_options options = DVSR_OPTIONS_INIT;
+    options.preset = "not looked at";
+    options.struct_size = offsetof(dvsr_options, preset);
+    CHECK(dvsr_deblur(session, &picture, &options, &picture, nullptr) == DVSR_OK);
+    dvsr_session_close(session);
+}

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <opencv2/core.hpp>
+#include <vector>
+
+/// A decoded picture file and what must go back into the file that is made from it.
+struct Photograph {
+    cv::Mat image;                             ///< uint8 RGB, upright
+    cv::Mat alpha;                             ///< uint8, or empty
+    bool grayscale = false;                    ///< the file had one channel
+    std::vector<std::uint8_t> colour_profile;  ///< ICC profile, or empty
+    bool profile_lost = false;  ///< it has a profile that this OpenCV cannot hand out
+};
+
+/// Decode `path`, turned upright as its EXIF orientation says. Throws dvsr::Error (image) where
+/// the file is missing, no picture, truncated, or not 8 bits a channel.
+Photograph read_photograph(const std::filesystem::path& path);
+
+/// Encode to `path` by its suffix; the file appears whole or not at all. Throws
+/// dvsr::Error (image).
+void write_photograph(const std::filesystem::path& path, const Photograph& photograph);
+
+/// Throws dvsr::Error (image) now for an output that could not be written after the work is done.
+/// With `photograph`, also for a format that cannot hold its transparency.
+void check_output(const std::filesystem::path& path, const Photograph* photograph = nullptr);

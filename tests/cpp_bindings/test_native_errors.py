@@ -1,0 +1,106 @@
+"""What Python refuses, C++ refuses in the same words."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from native_library import Library, LibraryError
+
+import runtime
+from runtime.bundle import open_bundle
+
+
+def edit(bundle: Path, change: Callable[[dict[str, object]], object]) -> None:
+    path = bundle / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+def add_outside(manifest: dict[str, object]) -> None:
+    manifest["files"] = {"../x": {"bytes": 1, "sha256": "0"}}
+
+
+def forget_tables(manifest: dict[str, object]) -> None:
+    files = manifest["files"]
+    assert isinstance(files, dict)
+    del files["tables.json"]
+
+
+def cut_graph(bundle: Path) -> None:
+    path = bundle / "predictor.onnx"
+    path.write_bytes(path.read_bytes()[:100])
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "newer": lambda bundle: edit(bundle, lambda m: m.update(format=2)),
+    "no format": lambda bundle: edit(bundle, lambda m: m.pop("format")),
+    "outside": lambda bundle: edit(bundle, add_outside),
+    "no checksum": lambda bundle: edit(bundle, forget_tables),
+    "no preset": lambda bundle: edit(bundle, lambda m: m.update(default_preset="none")),
+    "cut short": cut_graph,
+    "gone": lambda bundle: (bundle / "denoiser_step.onnx").unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_bundle_is_refused_in_the_same_words(
+    library: Library, small_bundle: Path, tmp_path: Path, damage: str
+) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(small_bundle, bundle)
+    DAMAGES[damage](bundle)
+    with pytest.raises(runtime.BundleError) as expected:
+        open_bundle(bundle)
+    with pytest.raises(LibraryError) as got:
+        library.open(bundle)
+    assert str(got.value) == str(expected.value)
+
+
+def test_json_that_breaks_off_is_an_error(
+    library: Library, small_bundle: Path, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(small_bundle, bundle)
+    path = bundle / "manifest.json"
+    path.write_text(path.read_text()[:200])
+    with pytest.raises(LibraryError, match=r"manifest.json cannot be read: .*; copy or export"):
+        library.open(bundle)
+
+
+@pytest.mark.parametrize(
+    "options", [{"samples": 0}, {"samples": 1025}, {"preset": "none"}, {"steps": 501}]
+)
+def test_an_option_is_refused_in_the_same_words(
+    library: Library, small_bundle: Path, options: dict[str, object]
+) -> None:
+    image = np.zeros((1, 1, 3), np.uint8)
+    with runtime.Session(small_bundle) as session, pytest.raises(runtime.OptionError) as expected:
+        session.deblur(image, **options)  # type: ignore[call-overload]
+    with library.open(small_bundle) as native, pytest.raises(LibraryError) as got:
+        native.deblur(image, **options)  # type: ignore[arg-type]
+    assert str(got.value) == str(expected.value)
+
+
+def test_steps_that_no_table_has_are_answered_with_those_there_are(
+    library: Library, small_bundle: Path
+) -> None:
+    image = np.zeros((1, 1, 3), np.uint8)
+    with (
+        library.open(small_bundle) as native,
+        pytest.raises(LibraryError, match=r"got 7 steps for preset .* realtime \(2\)"),
+    ):
+        native.deblur(image, steps=7)
+
+
+def test_rgba_is_refused_with_its_shape(library: Library, small_bundle: Path) -> None:
+    with (
+        library.open(small_bundle, "fake") as native,
+        pytest.raises(LibraryError, match=r"got uint8 \(2, 3, 4\); wanted is uint8 RGB of shape"),
+    ):
+        native.deblur(np.zeros((2, 3, 4), np.uint8))

@@ -1,0 +1,79 @@
+"""The Python module dvsr_native, where it is installed: pip install ./cpp_bindings."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import runtime
+from runtime.noise import normals
+
+dvsr_native = pytest.importorskip(
+    "dvsr_native", reason="not installed; see cpp_bindings/README.md (pip install ./cpp_bindings)"
+)
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def test_the_front_door_is_what_it_says() -> None:
+    assert dvsr_native.__all__ == sorted(dvsr_native.__all__)
+    assert dvsr_native.engines() == ["onnx-cpu", "fake"]
+
+
+def test_the_stored_stub_is_what_the_module_offers(tmp_path: Path) -> None:
+    stubgen = pytest.importorskip("nanobind.stubgen", reason="nanobind is not installed")
+    stubgen.main(["-q", "-m", "dvsr_native._dvsr", "-o", str(tmp_path / "_dvsr.pyi")])
+    stored = REPOSITORY / "cpp_bindings" / "python" / "dvsr_native" / "_dvsr.pyi"
+    assert (tmp_path / "_dvsr.pyi").read_text() == stored.read_text()
+
+
+def test_pictures_agree_with_the_runtime(small_bundle: Path, photograph: NDArray[np.uint8]) -> None:
+    image = photograph[40:90:2, 300:200:-3]  # a view with steps, one of them backwards
+    session = dvsr_native.Session(small_bundle)
+    got = session.deblur(image, preset="realtime", samples=3, seed=2**64 - 1)
+    with runtime.Session(small_bundle) as python:
+        expected = python.deblur(image, preset="realtime", samples=3, seed=2**64 - 1)
+    np.testing.assert_allclose(got, expected.astype(int), atol=1)
+    assert set(session.timings) == set(python.timings)
+
+
+def test_noise_has_the_same_bits() -> None:
+    np.testing.assert_array_equal(dvsr_native.normals(3, 2, 1, 5, 7), normals(3, 2, 1, 5, 7))
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (np.zeros((2, 3), np.uint8), r"got uint8 \(2, 3\); wanted is uint8 RGB"),
+        (np.zeros((2, 3, 3)), r"got float64 \(2, 3, 3\); wanted is uint8 RGB"),
+        (np.zeros((2, 3, 4), np.uint8), r"got uint8 \(2, 3, 4\); wanted is uint8 RGB"),
+        (np.zeros((0, 3, 3), np.uint8), "An empty picture has nothing to deblur"),
+    ],
+)
+def test_an_array_that_is_no_picture_is_refused(
+    small_bundle: Path, image: NDArray[np.uint8], words: str
+) -> None:
+    session = dvsr_native.Session(small_bundle, engine="fake")
+    with pytest.raises(dvsr_native.DvsrError, match=words):
+        session.deblur(image)
+
+
+def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
+    with pytest.raises(dvsr_native.DvsrError, match="no bundle at"):
+        dvsr_native.Session(tmp_path)
+
+
+def test_other_python_threads_run_while_one_deblurs(
+    small_bundle: Path, photograph: NDArray[np.uint8]
+) -> None:
+    session = dvsr_native.Session(small_bundle, engine="fake")
+    worker = threading.Thread(target=session.deblur, args=(photograph,))
+    turns = 0
+    worker.start()
+    while worker.is_alive():
+        turns += 1
+    assert turns > 100

@@ -1,0 +1,99 @@
+"""The same bundle, the same picture: C++ against Python, both on ONNX Runtime's CPU provider."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from native_library import Library, NativeSession
+from numpy.typing import NDArray
+
+import runtime
+
+Image = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def native(library: Library, small_bundle: Path) -> Iterator[NativeSession]:
+    with library.open(small_bundle) as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def python(small_bundle: Path) -> Iterator[runtime.Session]:
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime's Python package is not installed")
+    with runtime.Session(small_bundle) as session:
+        yield session
+
+
+def check_same(got: Image, expected: Image) -> None:
+    """Identical, or one grey level apart in at most one sample of ten thousand.
+
+    The library may be another version of ONNX Runtime than Python's, whose sums round differently.
+    """
+    off = np.abs(got.astype(np.int16) - expected)
+    histogram = np.bincount(off.ravel()).tolist()
+    assert off.max() <= 1, histogram
+    assert np.mean(off > 0) <= 1e-4, histogram
+
+
+SIZES = [(1, 1), (17, 31), (64, 64), (48, 16), (136, 200)]
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("preset", ["balanced", "realtime"])
+@pytest.mark.parametrize(("height_px", "width_px"), SIZES)
+def test_pictures_agree(
+    native: NativeSession,
+    python: runtime.Session,
+    photograph: Image,
+    height_px: int,
+    width_px: int,
+    preset: str,
+    samples: int,
+) -> None:
+    image = np.ascontiguousarray(photograph[100 : 100 + height_px, 200 : 200 + width_px])
+    expected, deviation = python.deblur(
+        image, preset=preset, samples=samples, seed=11, return_std=True
+    )
+    got, spread = native.deblur(image, preset=preset, samples=samples, seed=11)
+    check_same(got, expected)
+    np.testing.assert_allclose(spread, deviation, atol=1e-2)  # grey levels
+
+
+@pytest.mark.parametrize("preset", ["balanced", "distortion", "perception", "realtime"])
+def test_every_preset_agrees(
+    native: NativeSession, python: runtime.Session, photograph: Image, preset: str
+) -> None:
+    image = np.ascontiguousarray(photograph[:17, :31])
+    got, _ = native.deblur(image, preset=preset)
+    check_same(got, python.deblur(image, preset=preset))
+
+
+def test_the_predictor_alone_agrees(
+    native: NativeSession, python: runtime.Session, photograph: Image
+) -> None:
+    image = np.ascontiguousarray(photograph[:17, :31])
+    got, spread = native.deblur(image, steps=0)
+    check_same(got, python.deblur(image, steps=0))
+    assert not spread.any()
+
+
+@pytest.mark.parametrize("side_px", range(2, 17))
+def test_reflection_agrees_however_small_the_picture(
+    native: NativeSession, python: runtime.Session, photograph: Image, side_px: int
+) -> None:
+    image = np.ascontiguousarray(photograph[:side_px, :3])
+    got, _ = native.deblur(image, steps=0)
+    check_same(got, python.deblur(image, steps=0))
+
+
+@pytest.mark.slow
+def test_a_full_hd_ready_frame_agrees(
+    native: NativeSession, python: runtime.Session, photograph: Image
+) -> None:
+    image = np.ascontiguousarray(np.tile(photograph, (2, 3, 1))[:720, :1280])
+    got, _ = native.deblur(image, preset="realtime")
+    check_same(got, python.deblur(image, preset="realtime"))
