@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from runtime.errors import OptionError
+
 Prediction = Literal["eps", "x0", "v"]
 
 
@@ -28,10 +30,16 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class BlurConfig:
-    """Synthetic camera shake: how far, in which light, and how noisy the sensor is.
+    """Synthetic blur: how far the camera shakes, in which light, and how noisy the sensor is.
 
     ``longest_px`` bounds the extent of the shake path; ``identity_fraction`` of the samples stay
     unblurred and clean, so that a sharp picture is left as it is. Noise is in grey levels of 255.
+
+    The rest is off unless its ``..._fraction``, the share of the blurred samples that get it, is
+    above 0: camera roll about the picture's middle, of an extent up to ``longest_rotation_deg``
+    (blur then varies over the picture); defocus by a disc of up to ``defocus_radius_px``; clipped
+    highlights up to ``highlight_gain_max`` times brighter than white; JPEG of quality
+    ``jpeg_quality_min`` to 95.
     """
 
     longest_px: float = 24.0
@@ -39,6 +47,30 @@ class BlurConfig:
     display_light_fraction: float = 0.3
     read_noise_max: float = 2.5
     shot_noise_max: float = 2.0
+    rotation_fraction: float = 0.0
+    longest_rotation_deg: float = 0.0
+    defocus_fraction: float = 0.0
+    defocus_radius_px: float = 0.0
+    highlight_fraction: float = 0.0
+    highlight_gain_max: float = 1.0
+    jpeg_fraction: float = 0.0
+    jpeg_quality_min: int = 60
+
+    def __post_init__(self) -> None:
+        """Raise OptionError for an effect that is switched on without a strength."""
+        effects = (
+            ("rotation_fraction", "longest_rotation_deg", 0.0),
+            ("defocus_fraction", "defocus_radius_px", 0.5),
+            ("highlight_fraction", "highlight_gain_max", 1.0),
+        )
+        for fraction, strength, least in effects:
+            if getattr(self, fraction) > 0 and not getattr(self, strength) > least:
+                raise OptionError(
+                    f"got {fraction} {getattr(self, fraction)} with {strength} "
+                    f"{getattr(self, strength)}; {strength} must be above {least}"
+                )
+        if not 1 <= self.jpeg_quality_min <= 95:
+            raise OptionError(f"got jpeg_quality_min {self.jpeg_quality_min}; wanted is 1 to 95")
 
 
 @dataclass(frozen=True)
@@ -78,6 +110,20 @@ class TrainConfig:
     bfloat16: bool = True
     seed: int = 0
 
+
+BLURS: dict[str, BlurConfig] = {
+    "shake": BlurConfig(),
+    # For photographs as people take them: the camera rolls, misses focus, and saves a JPEG.
+    "camera": BlurConfig(
+        rotation_fraction=0.5,
+        longest_rotation_deg=1.5,
+        defocus_fraction=0.2,
+        defocus_radius_px=2.5,
+        highlight_fraction=0.5,
+        highlight_gain_max=6.0,
+        jpeg_fraction=0.3,
+    ),
+}
 
 PRESETS: dict[str, ModelConfig] = {
     # Folded pixels: on two CPU cores a quarter of the work, and more gained per minute of training.
