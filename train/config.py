@@ -11,6 +11,7 @@ from typing import Literal
 from runtime.errors import OptionError
 
 Prediction = Literal["eps", "x0", "v"]
+Predictor = Literal["unet", "xydeblur", "unet-xy", "direct"]
 
 
 @dataclass(frozen=True)
@@ -19,13 +20,16 @@ class ModelConfig:
 
     ``prediction`` is "eps" (the noise; the paper), "x0" (the residual) or "v" (Salimans and Ho,
     "Progressive Distillation", 2022, section 4). ``unshuffle`` folds that many pixels of each side
-    into channels before the networks.
+    into channels before the networks. ``predictor`` "unet" is the paper's; "xydeblur" that of Ji et
+    al., CVPR 2022; "unet-xy" the paper's decoded twice like XYDeblur; "direct" is none: the
+    denoiser then models the sharp picture itself.
     """
 
     predictor_channels: int = 64
     denoiser_channels: int = 32
     prediction: Prediction = "x0"
     unshuffle: int = 1
+    predictor: Predictor = "unet"
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,13 @@ PRESETS: dict[str, ModelConfig] = {
     "tiny": ModelConfig(predictor_channels=16, denoiser_channels=16, unshuffle=2),
     "edge": ModelConfig(predictor_channels=32, denoiser_channels=16),
     "paper": ModelConfig(predictor_channels=64, denoiser_channels=32),
+    "xydeblur": ModelConfig(predictor_channels=32, denoiser_channels=32, predictor="xydeblur"),
+    # The conditional diffusion model of 27.68 M that the paper compares its 33 M with.
+    "direct": ModelConfig(predictor_channels=0, denoiser_channels=64, predictor="direct"),
+    # The paper's Table 4: the width of the predictor alone.
+    "table4-16": ModelConfig(predictor_channels=16, denoiser_channels=32),
+    "table4-32": ModelConfig(predictor_channels=32, denoiser_channels=32),
+    "table4-64": ModelConfig(predictor_channels=64, denoiser_channels=32),
 }
 
 RECIPES: dict[str, LossConfig] = {
