@@ -129,6 +129,28 @@ BLURS: dict[str, BlurConfig] = {
     ),
 }
 
+
+@dataclass(frozen=True)
+class Execution:
+    """How a run is carried out: it changes speed and what is reported, not what is learned.
+
+    A step's batch is shared among ``devices`` processes and there cut into ``accumulate`` parts.
+    ``compile`` runs both networks through torch.compile. ``workers`` processes read pictures for
+    each device. Validation, where pictures for it are given, takes ``validation_crops`` crops every
+    ``validate_every`` steps.
+    """
+
+    devices: int = 1
+    accelerator: str = "auto"
+    accumulate: int = 1
+    compile: bool = False
+    workers: int = 1
+    tensorboard: bool = False
+    validate_every: int = 1000
+    validation_crops: int = 16
+    validation_crop_px: int = 128
+
+
 PRESETS: dict[str, ModelConfig] = {
     # Folded pixels: on two CPU cores a quarter of the work, and more gained per minute of training.
     "tiny": ModelConfig(predictor_channels=16, denoiser_channels=16, unshuffle=2),

@@ -63,6 +63,10 @@ class CropDataset(Dataset[tuple[Tensor, Tensor]]):
         turns, flip = int(rng.integers(4)), bool(rng.integers(2))
         return _to_tensor(blurred, turns, flip), _to_tensor(sharp, turns, flip)
 
+    def count_corrupt(self) -> int:
+        """How many pictures were found unreadable so far."""
+        return int(self._corrupt.sum())
+
     def corrupt(self) -> tuple[Path, ...]:
         """The pictures found unreadable so far; of a pair, the one that is."""
         found = torch.nonzero(self._corrupt).flatten().tolist()

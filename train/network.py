@@ -212,7 +212,8 @@ class UNet(nn.Module):
         """From what :meth:`encode` returns, which is consumed, to (N, out_channels, H, W)."""
         x = encoded.pop()
         for stage in self.decoder:
-            for index, block in enumerate(stage):  # type: ignore[arg-type]
+            blocks: list[nn.Module] = list(stage)  # type: ignore[call-overload]
+            for index, block in enumerate(blocks):
                 if index < DECODER_BLOCKS:
                     x = torch.cat([x, encoded.pop()], dim=1)
                 x = block(x, features)
