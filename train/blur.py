@@ -1,7 +1,8 @@
-"""Synthetic camera shake: blur a sharp picture along a random path, in linear light.
+"""Synthetic blur: camera shake and roll, defocus, clipped highlights, sensor noise, JPEG.
 
 The path is a random walk with inertia, after Boracchi and Foi, "Modeling the Performance of Image
-Restoration from Motion Blur", 2012. Everything here is a function of the generator handed in.
+Restoration from Motion Blur", 2012; light is averaged as a sensor does it, linearly. Everything
+here is a function of the generator handed in.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ Array = NDArray[np.float32]
 Image = NDArray[np.uint8]
 
 _PATH_POINTS = 96
+_ROLL_SMOOTHING = 12
+_MOST_WARPS = 64
+_CLIPPED_FROM = 250
 
 
 def _srgb_to_linear_table() -> Array:
@@ -80,19 +84,125 @@ def motion_kernel(path: NDArray[np.float64]) -> Array:
     return (kernel / kernel.sum()).astype(np.float32)
 
 
-def blur_sample(sharp: Image, rng: np.random.Generator, config: BlurConfig) -> Image:
-    """Blurred, noisy twin of ``sharp`` (H, W, 3) uint8 RGB, of the same shape."""
+def reach_px(config: BlurConfig, height_px: int, width_px: int) -> int:
+    """How far from a pixel of a picture of that size blur can fetch light, in whole pixels."""
+    half_diagonal_px = 0.5 * float(np.hypot(height_px, width_px))
+    rotation_px = np.radians(config.longest_rotation_deg) * half_diagonal_px
+    return int(np.ceil(config.longest_px + rotation_px + config.defocus_radius_px))
+
+
+def blur_sample(
+    sharp: Image,
+    rng: np.random.Generator,
+    config: BlurConfig,
+    *,
+    axis_px: tuple[float, float] | None = None,
+) -> Image:
+    """Blurred, noisy twin of ``sharp`` (H, W, 3) uint8 RGB, of the same shape.
+
+    ``axis_px`` is where the optical axis, about which the camera rolls, meets the picture, as
+    (x, y) from the top left pixel; a crop's lies outside it. None is the middle.
+    """
     if rng.random() < config.identity_fraction:
         return sharp
     extent_px = rng.uniform(0.5, config.longest_px)
-    kernel = motion_kernel(shake_path(rng, extent_px))
+    path = shake_path(rng, extent_px)
     # Some cameras and data sets average frames as displayed, most sensors average light.
     in_display_light = rng.random() < config.display_light_fraction
     light = (_DISPLAY if in_display_light else _LINEAR)[sharp]
-    filtered = cv2.filter2D(light, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
-    averaged = np.asarray(filtered, np.float32)
+    if _happens(rng, config.highlight_fraction):
+        light = brighten_highlights(light, sharp, rng.uniform(1.0, config.highlight_gain_max))
+    if _happens(rng, config.rotation_fraction):
+        roll = np.radians(roll_path(rng, rng.uniform(0.0, config.longest_rotation_deg), len(path)))
+        middle = (0.5 * (sharp.shape[1] - 1), 0.5 * (sharp.shape[0] - 1))
+        averaged = average_warps(light, path, roll, middle if axis_px is None else axis_px)
+    else:
+        averaged = _filter(light, motion_kernel(path))
+    if _happens(rng, config.defocus_fraction):
+        averaged = _filter(averaged, disc_kernel(rng.uniform(0.5, config.defocus_radius_px)))
     blurred = averaged if in_display_light else _linear_to_srgb(averaged)
-    return _with_sensor_noise(blurred, rng, config)
+    noisy = _with_sensor_noise(blurred, rng, config)
+    if _happens(rng, config.jpeg_fraction):
+        noisy = compress(noisy, int(rng.integers(config.jpeg_quality_min, 96)))
+    return noisy
+
+
+def _happens(rng: np.random.Generator, fraction: float) -> bool:
+    # An effect that is switched off draws no number: the samples of a configuration stay what they
+    # were when the effect was added.
+    return fraction > 0.0 and rng.random() < fraction
+
+
+def _filter(light: Array, kernel: Array) -> Array:
+    filtered = cv2.filter2D(light, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(filtered, np.float32)
+
+
+def brighten_highlights(light: Array, sharp: Image, gain: float) -> Array:
+    """``light`` (H, W, 3) with clipped pixels of ``sharp`` made ``gain`` times as bright.
+
+    A sensor's white hides how bright a lamp is; blurred, it draws a white streak rather than a
+    grey one (Whyte et al., "Deblurring Shaken and Partially Saturated Images", 2014).
+    """
+    clipped = sharp.min(axis=2) >= _CLIPPED_FROM
+    brighter = light.copy()
+    brighter[clipped] *= np.float32(gain)
+    return brighter
+
+
+def roll_path(rng: np.random.Generator, extent_deg: float, points: int) -> NDArray[np.float64]:
+    """Roll angles (points,) of a shaking camera in degrees: a smooth walk that spans the extent."""
+    steps = np.convolve(rng.normal(size=points + _ROLL_SMOOTHING - 1), np.ones(_ROLL_SMOOTHING))
+    walk = np.cumsum(steps[_ROLL_SMOOTHING - 1 : _ROLL_SMOOTHING - 1 + points])
+    walk -= walk.mean()
+    return walk * (extent_deg / max(float(np.ptp(walk)), 1e-6))
+
+
+def average_warps(
+    light: Array,
+    path: NDArray[np.float64],
+    roll: NDArray[np.float64],
+    axis_px: tuple[float, float],
+) -> Array:
+    """Mean of ``light`` (H, W, 3) over the camera's poses: shifts (n, 2) in px, rolls (n,) in rad.
+
+    Rotation about ``axis_px`` makes blur grow with the distance from it.
+    """
+    height, width = light.shape[:2]
+    farthest = max(
+        np.hypot(axis_px[0] - x, axis_px[1] - y) for x in (0, width) for y in (0, height)
+    )
+    speed = np.linalg.norm(np.diff(path, axis=0), axis=1) + np.abs(np.diff(roll)) * farthest
+    # Bilinear warps closer than a pixel apart leave no separate ghosts.
+    count = int(np.clip(np.ceil(speed.sum()), 2, _MOST_WARPS))
+    times = np.linspace(0.0, len(path) - 1.0, count)
+    known = np.arange(len(path))
+    x, y, angle = (np.interp(times, known, values) for values in (*path.T, roll))
+    total = np.zeros_like(light)
+    for index in range(count):
+        pose = cv2.getRotationMatrix2D(axis_px, float(np.degrees(angle[index])), 1.0)
+        pose[:, 2] += (x[index], y[index])
+        total += cv2.warpAffine(
+            light, pose, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        )
+    return total / np.float32(count)
+
+
+def disc_kernel(radius_px: float) -> Array:
+    """The out-of-focus image of a point: a disc with a soft rim, (k, k) of odd side, sum 1."""
+    reach = int(np.ceil(radius_px))
+    offsets = np.arange(-reach, reach + 1)
+    distance = np.hypot(*np.meshgrid(offsets, offsets))
+    kernel = np.clip(radius_px + 0.5 - distance, 0.0, 1.0)
+    return (kernel / kernel.sum()).astype(np.float32)
+
+
+def compress(image: Image, quality: int) -> Image:
+    """``image`` (H, W, 3) after a round trip through JPEG of that quality, 1 to 100."""
+    done, data = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert done, "a uint8 RGB picture can always be written as JPEG"
+    coded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    return np.ascontiguousarray(coded[:, :, ::-1])
 
 
 def _with_sensor_noise(blurred: Array, rng: np.random.Generator, config: BlurConfig) -> Image:

@@ -38,12 +38,19 @@ class Stage:
 
 @dataclass(frozen=True)
 class Card:
-    """What a checkpoint says of itself: format, configuration, and the stages behind it."""
+    """What a checkpoint says of itself: format, configuration, and the stages behind it.
+
+    ``skipped`` counts the steps left out because they were not finite. ``validation_db`` is the
+    PSNR of these weights where it was measured, ``best_db`` the run's best so far.
+    """
 
     format: int
     config: TrainConfig
     step: int
     stages: tuple[Stage, ...] = ()
+    skipped: int = 0
+    validation_db: float | None = None
+    best_db: float | None = None
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], card: Card) -> None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from runtime.errors import OptionError
+
 Prediction = Literal["eps", "x0", "v"]
+Predictor = Literal["unet", "xydeblur", "unet-xy", "direct"]
 
 
 @dataclass(frozen=True)
@@ -17,21 +20,30 @@ class ModelConfig:
 
     ``prediction`` is "eps" (the noise; the paper), "x0" (the residual) or "v" (Salimans and Ho,
     "Progressive Distillation", 2022, section 4). ``unshuffle`` folds that many pixels of each side
-    into channels before the networks.
+    into channels before the networks. ``predictor`` "unet" is the paper's; "xydeblur" that of Ji et
+    al., CVPR 2022; "unet-xy" the paper's decoded twice like XYDeblur; "direct" is none: the
+    denoiser then models the sharp picture itself.
     """
 
     predictor_channels: int = 64
     denoiser_channels: int = 32
     prediction: Prediction = "x0"
     unshuffle: int = 1
+    predictor: Predictor = "unet"
 
 
 @dataclass(frozen=True)
 class BlurConfig:
-    """Synthetic camera shake: how far, in which light, and how noisy the sensor is.
+    """Synthetic blur: how far the camera shakes, in which light, and how noisy the sensor is.
 
     ``longest_px`` bounds the extent of the shake path; ``identity_fraction`` of the samples stay
     unblurred and clean, so that a sharp picture is left as it is. Noise is in grey levels of 255.
+
+    The rest is off unless its ``..._fraction``, the share of the blurred samples that get it, is
+    above 0: camera roll about the picture's middle, of an extent up to ``longest_rotation_deg``
+    (blur then varies over the picture); defocus by a disc of up to ``defocus_radius_px``; clipped
+    highlights up to ``highlight_gain_max`` times brighter than white; JPEG of quality
+    ``jpeg_quality_min`` to 95.
     """
 
     longest_px: float = 24.0
@@ -39,6 +51,30 @@ class BlurConfig:
     display_light_fraction: float = 0.3
     read_noise_max: float = 2.5
     shot_noise_max: float = 2.0
+    rotation_fraction: float = 0.0
+    longest_rotation_deg: float = 0.0
+    defocus_fraction: float = 0.0
+    defocus_radius_px: float = 0.0
+    highlight_fraction: float = 0.0
+    highlight_gain_max: float = 1.0
+    jpeg_fraction: float = 0.0
+    jpeg_quality_min: int = 60
+
+    def __post_init__(self) -> None:
+        """Raise OptionError for an effect that is switched on without a strength."""
+        effects = (
+            ("rotation_fraction", "longest_rotation_deg", 0.0),
+            ("defocus_fraction", "defocus_radius_px", 0.5),
+            ("highlight_fraction", "highlight_gain_max", 1.0),
+        )
+        for fraction, strength, least in effects:
+            if getattr(self, fraction) > 0 and not getattr(self, strength) > least:
+                raise OptionError(
+                    f"got {fraction} {getattr(self, fraction)} with {strength} "
+                    f"{getattr(self, strength)}; {strength} must be above {least}"
+                )
+        if not 1 <= self.jpeg_quality_min <= 95:
+            raise OptionError(f"got jpeg_quality_min {self.jpeg_quality_min}; wanted is 1 to 95")
 
 
 @dataclass(frozen=True)
@@ -79,11 +115,54 @@ class TrainConfig:
     seed: int = 0
 
 
+BLURS: dict[str, BlurConfig] = {
+    "shake": BlurConfig(),
+    # For photographs as people take them: the camera rolls, misses focus, and saves a JPEG.
+    "camera": BlurConfig(
+        rotation_fraction=0.5,
+        longest_rotation_deg=1.5,
+        defocus_fraction=0.2,
+        defocus_radius_px=2.5,
+        highlight_fraction=0.5,
+        highlight_gain_max=6.0,
+        jpeg_fraction=0.3,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a run is carried out: it changes speed and what is reported, not what is learned.
+
+    A step's batch is shared among ``devices`` processes and there cut into ``accumulate`` parts.
+    ``compile`` runs both networks through torch.compile. ``workers`` processes read pictures for
+    each device. Validation, where pictures for it are given, takes ``validation_crops`` crops every
+    ``validate_every`` steps.
+    """
+
+    devices: int = 1
+    accelerator: str = "auto"
+    accumulate: int = 1
+    compile: bool = False
+    workers: int = 1
+    tensorboard: bool = False
+    validate_every: int = 1000
+    validation_crops: int = 16
+    validation_crop_px: int = 128
+
+
 PRESETS: dict[str, ModelConfig] = {
     # Folded pixels: on two CPU cores a quarter of the work, and more gained per minute of training.
     "tiny": ModelConfig(predictor_channels=16, denoiser_channels=16, unshuffle=2),
     "edge": ModelConfig(predictor_channels=32, denoiser_channels=16),
     "paper": ModelConfig(predictor_channels=64, denoiser_channels=32),
+    "xydeblur": ModelConfig(predictor_channels=32, denoiser_channels=32, predictor="xydeblur"),
+    # The conditional diffusion model of 27.68 M that the paper compares its 33 M with.
+    "direct": ModelConfig(predictor_channels=0, denoiser_channels=64, predictor="direct"),
+    # The paper's Table 4: the width of the predictor alone.
+    "table4-16": ModelConfig(predictor_channels=16, denoiser_channels=32),
+    "table4-32": ModelConfig(predictor_channels=32, denoiser_channels=32),
+    "table4-64": ModelConfig(predictor_channels=64, denoiser_channels=32),
 }
 
 RECIPES: dict[str, LossConfig] = {

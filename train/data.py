@@ -1,4 +1,4 @@
-"""Pictures on disk as training pairs: sharp-only folders or blur/ beside sharp/.
+"""Training pairs: random crops of the pictures on disk, blurred on the fly where blur is lacking.
 
 Every sample is a function of (seed, index) and the list of files, so that a resumed run sees what
 an unbroken one would have seen.
@@ -6,8 +6,6 @@ an unbroken one would have seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,122 +15,155 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from runtime.errors import DataError, ImageError
-from runtime.images import SUFFIXES, read_image
-from train.blur import blur_sample
+from runtime.images import read_image
+from train.blur import blur_sample, reach_px
 from train.config import DataConfig
+from train.layouts import Pictures, find_pictures
+
+__all__ = ["CropDataset", "Pictures", "find_pictures"]
 
 Image = NDArray[np.uint8]
 
-
-@dataclass(frozen=True)
-class Pictures:
-    """Files to train on. ``blurred`` is None where blur is to be made from ``sharp``."""
-
-    sharp: tuple[Path, ...]
-    blurred: tuple[Path, ...] | None = None
-
-    def __len__(self) -> int:
-        return len(self.sharp)
-
-
-def find_pictures(folder: Path, only: Iterable[str] | None = None) -> Pictures:
-    """Pictures of ``folder``: pairs if it holds blur/ and sharp/, else sharp pictures.
-
-    ``only`` keeps the named files. Raises DataError for a missing or empty folder, and for a
-    picture without its twin.
-    """
-    if not folder.is_dir():
-        raise DataError(
-            f"no folder {folder}; give a folder of sharp pictures, or of blur/ and sharp/"
-        )
-    if (folder / "sharp").is_dir() and (folder / "blur").is_dir():
-        return _find_pairs(folder)
-    sharp = _list_images(folder)
-    if only is not None:
-        wanted = set(only)
-        missing = sorted(wanted - {path.name for path in sharp})
-        if missing:
-            raise DataError(f"{folder} lacks {len(missing)} listed pictures, first {missing[0]}")
-        sharp = tuple(path for path in sharp if path.name in wanted)
-    return Pictures(sharp)
-
-
-def _find_pairs(folder: Path) -> Pictures:
-    sharp = {path.stem: path for path in _list_images(folder / "sharp")}
-    blurred = {path.stem: path for path in _list_images(folder / "blur")}
-    alone = sorted(set(sharp) ^ set(blurred))
-    if alone:
-        raise DataError(
-            f"{folder}: {alone[0]} stands in only one of blur/ and sharp/; "
-            "every picture needs its twin of the same name"
-        )
-    names = sorted(sharp)
-    return Pictures(tuple(sharp[n] for n in names), tuple(blurred[n] for n in names))
-
-
-def _list_images(folder: Path) -> tuple[Path, ...]:
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not found:
-        raise DataError(f"{folder} holds no pictures; wanted are {', '.join(SUFFIXES)}")
-    return tuple(found)
+CACHE_MIB = 4096
 
 
 class CropDataset(Dataset[tuple[Tensor, Tensor]]):
     """Random crops (blurred, sharp), each uint8 (3, crop_px, crop_px).
 
-    Decoded pictures stay in memory: a crop then costs a copy and a blur, not a JPEG.
+    Decoded pictures stay in memory, up to ``cache_mib`` for each process that reads: a crop then
+    costs a copy and a blur, not a JPEG. A picture that cannot be decoded is left out, and another
+    one drawn in its place; :meth:`corrupt` names those met so far, in whichever process.
     """
 
-    def __init__(self, pictures: Pictures, config: DataConfig, length: int, seed: int) -> None:
+    def __init__(
+        self,
+        pictures: Pictures,
+        config: DataConfig,
+        length: int,
+        seed: int,
+        *,
+        cache_mib: int = CACHE_MIB,
+    ) -> None:
         self._pictures = pictures
         self._config = config
         self._length = length
         self._seed = seed
         self._decoded: dict[Path, Image] = {}
+        self._free_bytes = cache_mib * 2**20
+        # One flag for each picture, in memory that worker processes share with their parent.
+        flags = torch.zeros(len(pictures), dtype=torch.bool)
+        self._corrupt: Tensor = flags.share_memory_()  # type: ignore[no-untyped-call]
 
     def __len__(self) -> int:
         return self._length
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((self._seed, index))
-        which = int(rng.integers(len(self._pictures)))
-        blurred, sharp = self._crop_pair(which, rng)
+        blurred, sharp = self._draw(rng)
         turns, flip = int(rng.integers(4)), bool(rng.integers(2))
         return _to_tensor(blurred, turns, flip), _to_tensor(sharp, turns, flip)
 
-    def _crop_pair(self, which: int, rng: np.random.Generator) -> tuple[Image, Image]:
-        sharp = self._decode(self._pictures.sharp[which])
+    def count_corrupt(self) -> int:
+        """How many pictures were found unreadable so far."""
+        return int(self._corrupt.sum())
+
+    def corrupt(self) -> tuple[Path, ...]:
+        """The pictures found unreadable so far; of a pair, the one that is."""
+        found = torch.nonzero(self._corrupt).flatten().tolist()
+        return tuple(self._unreadable(which) for which in found)
+
+    def _draw(self, rng: np.random.Generator) -> tuple[Image, Image]:
+        # A picture known to be corrupt is not read again; the draws are the same as if it were.
+        for _ in range(100 * len(self._pictures)):
+            which = int(rng.integers(len(self._pictures)))
+            if self._corrupt[which]:
+                continue
+            try:
+                pair = self._load(which)
+            except _CorruptError:
+                self._corrupt[which] = True
+                continue
+            return self._crop_pair(pair, rng)
+        raise DataError(
+            f"none of {len(self._pictures)} pictures can be read, "
+            f"the first is {self._pictures.sharp[0]}; give whole picture files"
+        )
+
+    def _load(self, which: int) -> tuple[Image | None, Image]:
+        sharp_path = self._pictures.sharp[which]
+        if self._pictures.blurred is None:
+            return None, self._decode(sharp_path)
+        blurred_path = self._pictures.blurred[which]
+        blurred, sharp = self._decode(blurred_path), self._decode(sharp_path)
+        if blurred.shape != sharp.shape:
+            raise DataError(
+                f"{blurred_path} is {blurred.shape[1]}x{blurred.shape[0]} but "
+                f"{sharp_path} is {sharp.shape[1]}x{sharp.shape[0]}; a pair must have one size"
+            )
+        return blurred, sharp
+
+    def _crop_pair(
+        self, pair: tuple[Image | None, Image], rng: np.random.Generator
+    ) -> tuple[Image, Image]:
+        blurred, sharp = pair
         side = self._config.crop_px
-        if self._pictures.blurred is not None:
-            blurred = self._decode(self._pictures.blurred[which])
-            if blurred.shape != sharp.shape:
-                raise DataError(
-                    f"{self._pictures.blurred[which]} is {blurred.shape[1]}x{blurred.shape[0]} but "
-                    f"{self._pictures.sharp[which]} is {sharp.shape[1]}x{sharp.shape[0]}; "
-                    "a pair must have one size"
-                )
+        if blurred is not None:
             top, left = _place(sharp, side, rng)
             window = np.s_[top : top + side, left : left + side]
             return blurred[window], sharp[window]
         # Blur reaches beyond the crop: take a margin along and cut it off afterwards.
-        margin = int(np.ceil(self._config.blur.longest_px))
-        margin = min(margin, (min(sharp.shape[:2]) - side) // 2)
+        height, width = sharp.shape[:2]
+        margin = min(reach_px(self._config.blur, height, width), (min(height, width) - side) // 2)
         top, left = _place(sharp, side + 2 * margin, rng)
         outer = sharp[top : top + side + 2 * margin, left : left + side + 2 * margin]
         inner = np.s_[margin : margin + side, margin : margin + side]
-        return blur_sample(outer, rng, self._config.blur)[inner], outer[inner]
+        axis = (0.5 * (width - 1) - left, 0.5 * (height - 1) - top)
+        return blur_sample(outer, rng, self._config.blur, axis_px=axis)[inner], outer[inner]
 
     def _decode(self, path: Path) -> Image:
-        if path not in self._decoded:
-            image = read_image(path)
-            side = self._config.crop_px
-            if min(image.shape[:2]) < side:
-                raise ImageError(
-                    f"{path} is {image.shape[1]}x{image.shape[0]}; crops are {side} px: "
-                    "remove it or choose a smaller crop"
-                )
+        if path in self._decoded:
+            return self._decoded[path]
+        image = _read_whole(path)
+        side = self._config.crop_px
+        if min(image.shape[:2]) < side:
+            raise ImageError(
+                f"{path} is {image.shape[1]}x{image.shape[0]}; crops are {side} px: "
+                "remove it or choose a smaller crop"
+            )
+        # Draws are uniform, so which pictures are kept does not matter: the first ones that fit.
+        if image.nbytes <= self._free_bytes:
             self._decoded[path] = image
-        return self._decoded[path]
+            self._free_bytes -= image.nbytes
+        return image
+
+    def _unreadable(self, which: int) -> Path:
+        sharp = self._pictures.sharp[which]
+        if self._pictures.blurred is None:
+            return sharp
+        blurred = self._pictures.blurred[which]
+        try:
+            _read_whole(blurred)
+        except _CorruptError:
+            return blurred
+        return sharp
+
+
+class _CorruptError(Exception):
+    """A picture file that cannot be decoded, or only in part."""
+
+
+def _read_whole(path: Path) -> Image:
+    """Decode ``path``; raises _CorruptError."""
+    try:
+        if path.suffix.lower() in (".jpg", ".jpeg"):
+            data = path.read_bytes()
+            # Decoders fill the missing part of a truncated JPEG with grey, without a word. A
+            # thumbnail has an end marker too, but at the file's start.
+            if data.rfind(b"\xff\xd9") < len(data) // 2:
+                raise _CorruptError(path)
+        return read_image(path)
+    except (ImageError, OSError) as error:
+        raise _CorruptError(path) from error
 
 
 def _place(image: Image, side: int, rng: np.random.Generator) -> tuple[int, int]:

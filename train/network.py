@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from train.config import ModelConfig
+from train.rotated import XY_RECEPTIVE_RADIUS_PX, XYDeblur, decode_twice
 
 PICTURE_CHANNELS = 3
 CHANNEL_MULTIPLIERS = (1, 2, 3, 4)
@@ -194,6 +195,10 @@ class UNet(nn.Module):
                 f"got {'no level' if level is None else 'a level'}; this U-Net takes {wanted}"
             )
         features = None if self.embedding is None else self.embedding(level)
+        return self.decode(self.encode(x, features), features)
+
+    def encode(self, x: Tensor, features: Tensor | None) -> list[Tensor]:
+        """The 16 features that the decoder concatenates, in order, and the middle's output."""
         x = self.stem(x)
         skips = [x]
         for block in self.encoder:
@@ -201,29 +206,63 @@ class UNet(nn.Module):
             skips.append(x)
         for block in self.middle:
             x = block(x, features)
+        return [*skips, x]
+
+    def decode(self, encoded: list[Tensor], features: Tensor | None = None) -> Tensor:
+        """From what :meth:`encode` returns, which is consumed, to (N, out_channels, H, W)."""
+        x = encoded.pop()
         for stage in self.decoder:
-            for index, block in enumerate(stage):  # type: ignore[arg-type]
+            blocks: list[nn.Module] = list(stage)  # type: ignore[call-overload]
+            for index, block in enumerate(blocks):
                 if index < DECODER_BLOCKS:
-                    x = torch.cat([x, skips.pop()], dim=1)
+                    x = torch.cat([x, encoded.pop()], dim=1)
                 x = block(x, features)
         output: Tensor = self.head(functional.silu(x))
         return output
+
+
+class UNetXY(UNet):
+    """The paper's U-Net as XYDeblur runs its own: the same parameters, the decoder run twice.
+
+    Takes and returns (N, in_channels, H, W). Encoder and middle run once.
+    """
+
+    def __init__(self, in_channels: int, channels: int, *, unshuffle: int = 1) -> None:
+        super().__init__(in_channels, channels, out_channels=in_channels)
+        self._unshuffle = unshuffle
+
+    def forward(self, x: Tensor, level: Tensor | None = None) -> Tensor:
+        if level is not None:
+            raise ValueError("got a level; this U-Net takes no level")
+        return decode_twice(self.encode(x, None), self.decode, self._unshuffle)
+
+
+def _build_predictor(config: ModelConfig) -> nn.Module | None:
+    folded = PICTURE_CHANNELS * config.unshuffle**2
+    if config.predictor == "direct":
+        return None
+    if config.predictor == "xydeblur":
+        return XYDeblur(folded, config.predictor_channels, unshuffle=config.unshuffle)
+    if config.predictor == "unet-xy":
+        return UNetXY(folded, config.predictor_channels, unshuffle=config.unshuffle)
+    return UNet(folded, config.predictor_channels, out_channels=folded)
 
 
 class Model(nn.Module):
     """Predictor g and denoiser f of one preset.
 
     Pictures are float NCHW in [-1, 1]; H and W are multiples of ``size_multiple_px``. With
-    ``config.unshuffle`` above 1 both U-Nets work on pixels folded into channels (Shi et al.,
+    ``config.unshuffle`` above 1 both networks work on pixels folded into channels (Shi et al.,
     "Real-Time Single Image and Video Super-Resolution", 2016): nearly the same parameters, and the
-    work and memory of a picture that much smaller on each side.
+    work and memory of a picture that much smaller on each side. Without predictor (``direct``) it
+    is None, g(y) is 0, and the residual that f learns is the sharp picture itself.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         folded = PICTURE_CHANNELS * config.unshuffle**2
-        self.predictor = UNet(folded, config.predictor_channels, out_channels=folded)
+        self.predictor = _build_predictor(config)
         self.denoiser = UNet(
             2 * folded, config.denoiser_channels, conditional=True, out_channels=folded
         )
@@ -236,7 +275,10 @@ class Model(nn.Module):
     @property
     def receptive_radius_px(self) -> int:
         """How far from an output pixel an input pixel can still matter."""
-        return RECEPTIVE_RADIUS_PX * self.config.unshuffle
+        radius = RECEPTIVE_RADIUS_PX
+        if self.config.predictor == "xydeblur":
+            radius = max(radius, XY_RECEPTIVE_RADIUS_PX)
+        return radius * self.config.unshuffle
 
     def predict(self, y: Tensor) -> Tensor:
         """First guess g(y) of the sharp picture, (N, 3, H, W) from (N, 3, H, W).
@@ -244,6 +286,9 @@ class Model(nn.Module):
         The network computes the correction to the blurred picture: an untrained predictor then
         returns its input, and a deblurring network needs to learn only what blur took away.
         """
+        if self.predictor is None:
+            # Not torch.zeros_like: an exported graph must use its input.
+            return 0.0 * y
         return y + self._unfold(self.predictor(self._fold(y)))
 
     def denoise(self, y: Tensor, z: Tensor, level: Tensor) -> Tensor:
