@@ -13,7 +13,7 @@ import msgspec
 import torch
 
 from runtime.errors import DvsrError, OptionError
-from runtime.images import write_whole
+from runtime.files import write_whole
 from runtime.version import __version__
 from train.config import BLURS, DataConfig
 from train.data import CropDataset

@@ -9,7 +9,7 @@ import msgspec
 from torch import Tensor
 
 from runtime.errors import OptionError
-from runtime.images import write_whole
+from runtime.files import write_whole
 
 HISTORY = "history.jsonl"
 TENSORBOARD = "tensorboard"
