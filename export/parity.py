@@ -44,7 +44,7 @@ class Tolerance:
 TOLERANCES = {
     "float32": Tolerance(1e-4, PIXELS_WITHIN_ONE, 60.0),
     # Half has 11 bits: a few of its steps at magnitude 1, summed up over 36 blocks.
-    "float16": Tolerance(3e-2, 0.99, 45.0),
+    "float16": Tolerance(1e-2, 0.99, 45.0),
 }
 
 

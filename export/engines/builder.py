@@ -63,7 +63,7 @@ class Builder:
         """
         graph = graphs_of(self.bundle.manifest)[identity.graph]
         model = self.bundle.path(graph.file).read_bytes()
-        with closing(Progress(f"{self.library.name}: {identity.graph}")) as progress:
+        with closing(Progress(identity.graph)) as progress:
             built = self.library.build(
                 model,
                 graph.file,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Protocol, TextIO
 
 _REDRAW_S = 0.1
 _REPORT_S = 30.0
-_BAR = 24
+_BAR = 12
 
 
 class View(Protocol):
@@ -67,7 +68,7 @@ class Progress:
             self._stream.flush()
 
     def line(self) -> str:
-        """The state now: outermost phase as a bar, innermost by name, elapsed time."""
+        """The state now: outermost phase as a bar, innermost by steps and name, elapsed time."""
         elapsed = int(time.monotonic() - self._began)
         clock = f"{elapsed // 60}:{elapsed % 60:02d}"
         if not self._phases:
@@ -76,8 +77,8 @@ class Progress:
         filled = _BAR * outer.done // max(outer.steps, 1)
         bar = "#" * filled + "." * (_BAR - filled)
         return (
-            f"{self._label} [{bar}] {clock} {inner.name.lower()}, step {inner.done + 1} of "
-            f"{inner.steps}; how long a step takes cannot be predicted"
+            f"{self._label} {clock} [{bar}] step {min(inner.done + 1, inner.steps)} of "
+            f"{inner.steps}, cannot be predicted: {inner.name.lower()}"
         )
 
     def _draw(self) -> None:
@@ -85,5 +86,8 @@ class Progress:
         if now - self._drawn < (_REDRAW_S if self._live else _REPORT_S):
             return
         self._drawn = now
-        self._stream.write(f"\r\x1b[K{self.line()}" if self._live else f"{self.line()}\n")
+        # A line longer than the terminal would wrap, and each redraw would leave half of it.
+        width = shutil.get_terminal_size().columns - 1
+        text = f"\r\x1b[K{self.line()[:width]}" if self._live else f"{self.line()}\n"
+        self._stream.write(text)
         self._stream.flush()
