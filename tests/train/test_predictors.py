@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -178,3 +180,15 @@ def test_a_bundle_of_every_predictor_runs_in_the_runtime(
     image = np.random.default_rng(0).integers(0, 256, (37, 50, 3), np.uint8)
     with Session(tmp_path / "bundle") as session:
         assert session.deblur(image, steps=2, samples=1, preset="realtime").shape == image.shape
+
+
+def test_checkpoints_of_before_these_predictors_are_read_as_the_unet(tmp_path: Path) -> None:
+    config = TrainConfig(model=ModelConfig(4, 4))
+    model = Model(config.model)
+    card = msgspec.to_builtins(Card(FORMAT, config, 3))
+    del card["config"]["model"]["predictor"], card["skipped"], card["best_db"]
+    for name in ("rotation_fraction", "jpeg_quality_min", "highlight_gain_max"):
+        del card["config"]["data"]["blur"][name]
+    path = tmp_path / "old.safetensors"
+    save_file(model.state_dict(), path, {"card": msgspec.json.encode(card).decode()})
+    assert load_model(path)[1] == Card(FORMAT, config, 3)
