@@ -63,7 +63,7 @@ def test_pictures_agree(
     np.testing.assert_allclose(spread, deviation, atol=1e-2)  # grey levels
 
 
-@pytest.mark.parametrize("preset", ["balanced", "distortion", "perception", "realtime"])
+@pytest.mark.parametrize("preset", ["balanced", "distortion", "paper-sa", "perception", "realtime"])
 def test_every_preset_agrees(
     native: NativeSession, python: runtime.Session, photograph: Image, preset: str
 ) -> None:

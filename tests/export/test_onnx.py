@@ -135,6 +135,6 @@ def test_a_missing_checkpoint_is_one_line_and_exit_code_two(
 
 
 def test_tables_are_those_of_the_paper(small_bundle: Path) -> None:
-    table = open_bundle(small_bundle).preset("balanced").table
+    table = open_bundle(small_bundle).preset("paper-sa").table
     assert table.steps == 10
     assert np.isfinite(table.rows).all()

@@ -27,7 +27,8 @@ def edit(bundle: Path, change: Callable[[dict[str, Any]], None]) -> None:
 def test_a_whole_bundle_opens(bundle: Path) -> None:
     opened = open_bundle(bundle)
     assert opened.manifest.size_multiple_px == 8
-    assert {"balanced", "distortion", "perception", "realtime"} <= set(opened.presets)
+    names = {"balanced", "distortion", "paper-sa", "perception", "realtime"}
+    assert set(opened.presets) == names
 
 
 def test_a_file_with_another_checksum_is_refused(bundle: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_preset_can_be_named(session: Session, crop: Image) -> None:
         {"steps": -1},
         {"steps": 501},
         {"steps": 2.5},
-        {"steps": 1},
+        {"steps": 1, "preset": "paper-sa"},
         {"samples": 0},
         {"samples": 1.5},
         {"seed": -1},
