@@ -44,6 +44,10 @@ class StopRequest:
 
 
 def leave_signals_to_parent() -> None:
-    """Ignore both signals: a terminal sends them to worker processes too, which must go on."""
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    """Ignore Ctrl-C, which a terminal sends to worker processes too; SIGTERM ends them.
+
+    The latter is how torch and Python end workers when the parent stops: ignoring it would let the
+    parent wait for ever.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
