@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,12 @@ from numpy.typing import NDArray
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
+
+
+def pytest_unconfigure() -> None:
+    """End what tests left running: a failed training leaves its readers to the collector."""
+    for child in multiprocessing.active_children():
+        child.kill()
 
 
 @pytest.fixture(scope="session")
