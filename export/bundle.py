@@ -12,6 +12,7 @@ import msgspec
 
 from runtime.bundle import FORMAT, MANIFEST, TABLES, FileEntry, Manifest, Tables, sha256
 from runtime.errors import BundleError
+from runtime.files import to_json
 
 
 def write_bundle(
@@ -37,7 +38,7 @@ def write_bundle(
             f"cannot write {target}: {error.strerror}; choose another output"
         ) from error
     try:
-        files = {**files, TABLES: _to_json(tables)}
+        files = {**files, TABLES: to_json(tables)}
         _fill(beside, manifest, files)
         manifest, added = prove(beside, manifest)
         _fill(beside, manifest, {**files, **added})
@@ -59,7 +60,7 @@ def _fill(directory: Path, manifest: Manifest, files: dict[str, bytes]) -> None:
         (directory / name).write_bytes(data)
     entries = {name: FileEntry(len(data), sha256(data)) for name, data in sorted(files.items())}
     complete = msgspec.structs.replace(manifest, format=FORMAT, files=entries)
-    (directory / MANIFEST).write_bytes(_to_json(complete))
+    (directory / MANIFEST).write_bytes(to_json(complete))
 
 
 def _swap(beside: Path, target: Path) -> None:
@@ -77,12 +78,7 @@ def _swap(beside: Path, target: Path) -> None:
     shutil.rmtree(old)
 
 
-def _to_json(value: msgspec.Struct) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
-
-
 def to_report(value: object) -> bytes:
     """``report.json``: the comparison and the machine it ran on."""
     machine = {"python": platform.python_version(), "machine": platform.machine()}
-    encoded = msgspec.json.encode({"machine": machine, "parity": value})
-    return msgspec.json.format(encoded, indent=1) + b"\n"
+    return to_json({"machine": machine, "parity": value})

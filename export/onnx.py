@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import msgspec
@@ -17,8 +16,9 @@ from export.parity import TOLERANCES, Parity, TorchEngine, compare, describe
 from export.precision import PRECISIONS, in_precision
 from export.presets import DEFAULT_PRESET, compile_presets
 from runtime.bundle import FORMAT, REPORT, Manifest, Tables, Tiling, open_bundle
+from runtime.command import run_command
 from runtime.engines import open_engine
-from runtime.errors import BundleError, DvsrError
+from runtime.errors import BundleError
 from runtime.samplers import COLUMNS
 from runtime.version import __version__
 from train.checkpoint import Card, load_model
@@ -131,19 +131,14 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    arguments = build_parser().parse_args(argv)
-    try:
-        parity = export(
-            arguments.checkpoint,
-            arguments.output,
-            opset=arguments.opset,
-            precision=PRECISIONS[arguments.precision],
-        )
-    except DvsrError as error:
-        print(f"python -m export.onnx: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+def run(arguments: argparse.Namespace) -> None:
+    """Export and say how far the graphs are from the network; raises DvsrError."""
+    parity = export(
+        arguments.checkpoint,
+        arguments.output,
+        opset=arguments.opset,
+        precision=PRECISIONS[arguments.precision],
+    )
     print(f"graphs against torch: at most {describe(parity.graphs)}")
     for entry in parity.samplers:
         print(
@@ -151,7 +146,12 @@ def main(argv: list[str] | None = None) -> int:
             f"within one grey level, at most {entry.max_grey_levels} apart, {entry.psnr_db:.1f} dB"
         )
     print(f"wrote {arguments.output}")
-    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = build_parser().parse_args(argv)
+    return run_command("python -m export.onnx", lambda: run(arguments))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from export.engines.builder import Builder, Finished, build_engines
@@ -24,9 +23,7 @@ from export.engines.plan import (
 from export.engines.proof import describe as describe_proof
 from export.engines.store import DIRECTORY, Store
 from runtime.bundle import Bundle, open_bundle
-from runtime.errors import DvsrError
-
-_INTERRUPTED = 130
+from runtime.command import run_command
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -207,15 +204,7 @@ def list_engines(bundle: Bundle, device: Device | None) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = build_parser().parse_args(argv)
-    try:
-        run(arguments)
-    except DvsrError as error:
-        print(f"python -m export.trt: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("python -m export.trt: interrupted; nothing half-built is kept", file=sys.stderr)
-        return _INTERRUPTED
-    return 0
+    return run_command("python -m export.trt", lambda: run(arguments))
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
-from runtime.errors import DvsrError, OptionError
+from runtime.command import run_command
+from runtime.errors import OptionError
 from runtime.images import check_output, read_photograph, write_photograph
 from runtime.session import Session
 from runtime.version import __version__
@@ -88,12 +88,7 @@ def run(arguments: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = build_parser().parse_args(argv)
-    try:
-        run(arguments)
-    except DvsrError as error:
-        print(f"python -m runtime: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command("python -m runtime", lambda: run(arguments))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from runtime.errors import OutputError
 
@@ -33,6 +36,11 @@ def write_whole(path: Path, data: bytes) -> None:
         raise OutputError(
             f"cannot write {path}: {error.strerror}; choose another output"
         ) from error
+
+
+def to_json(value: Any) -> bytes:
+    """``value`` as JSON for people, one field a line, ending in a line feed."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
 
 
 def _umask() -> int:

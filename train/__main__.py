@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-from runtime.errors import DvsrError
+from runtime.command import run_command
 from train.config import BLURS, PRESETS, RECIPES, BlurConfig, DataConfig, Execution, TrainConfig
 from train.layouts import find_pictures
 from train.loop import train
@@ -95,33 +94,31 @@ def to_execution(arguments: argparse.Namespace) -> Execution:
     )
 
 
+def run(arguments: argparse.Namespace) -> None:
+    """Train as the command line says; raises DvsrError."""
+    config = to_config(arguments)
+    only = arguments.only.read_text().split() if arguments.only else None
+    pictures = find_pictures(arguments.data, only, split=arguments.split, blur=arguments.blur_kind)
+    validation = find_pictures(arguments.validation) if arguments.validation else None
+    say = rank_zero_only(print)
+    say(msgspec.json.encode(config).decode())
+    say(f"{len(pictures)} pictures: {pictures.layout}")
+    model = train(
+        config,
+        pictures,
+        arguments.output,
+        init=arguments.init,
+        save_every=arguments.save_every,
+        execution=to_execution(arguments),
+        validation=validation,
+    )
+    say(f"wrote {model}")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = build_parser().parse_args(argv)
-    try:
-        config = to_config(arguments)
-        only = arguments.only.read_text().split() if arguments.only else None
-        pictures = find_pictures(
-            arguments.data, only, split=arguments.split, blur=arguments.blur_kind
-        )
-        validation = find_pictures(arguments.validation) if arguments.validation else None
-        say = rank_zero_only(print)
-        say(msgspec.json.encode(config).decode())
-        say(f"{len(pictures)} pictures: {pictures.layout}")
-        model = train(
-            config,
-            pictures,
-            arguments.output,
-            init=arguments.init,
-            save_every=arguments.save_every,
-            execution=to_execution(arguments),
-            validation=validation,
-        )
-    except DvsrError as error:
-        print(f"python -m train: {error}", file=sys.stderr)
-        return 2
-    say(f"wrote {model}")
-    return 0
+    return run_command("python -m train", lambda: run(arguments))
 
 
 if __name__ == "__main__":

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
-import msgspec
 import torch
 
-from runtime.errors import DvsrError, OptionError
-from runtime.files import write_whole
+from runtime.command import run_command
+from runtime.errors import OptionError
+from runtime.files import to_json, write_whole
 from runtime.version import __version__
 from train.config import BLURS, DataConfig
 from train.data import CropDataset
@@ -86,19 +85,13 @@ def run(arguments: argparse.Namespace) -> None:
             f"core, {speed.first_crops_per_s:.0f} while {speed.pictures} pictures are decoded"
         )
     if arguments.json:
-        encoded = msgspec.json.encode([asdict(speed) for speed in speeds])
-        write_whole(arguments.json, msgspec.json.format(encoded) + b"\n")
+        write_whole(arguments.json, to_json([asdict(speed) for speed in speeds]))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = build_parser().parse_args(argv)
-    try:
-        run(arguments)
-    except DvsrError as error:
-        print(f"python -m train.bench: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command("python -m train.bench", lambda: run(arguments))
 
 
 if __name__ == "__main__":

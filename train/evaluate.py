@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from runtime.bundle import MANIFEST, sha256
-from runtime.errors import DataError, DvsrError, OptionError
-from runtime.files import write_whole
+from runtime.command import run_command
+from runtime.errors import DataError, OptionError
+from runtime.files import to_json, write_whole
 from runtime.images import read_image
 from runtime.session import Session
 from runtime.version import __version__
@@ -207,18 +207,13 @@ def run(arguments: argparse.Namespace) -> None:
         )
     print(to_table(scores))
     if arguments.json:
-        write_whole(arguments.json, msgspec.json.format(msgspec.json.encode(result)) + b"\n")
+        write_whole(arguments.json, to_json(result))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = build_parser().parse_args(argv)
-    try:
-        run(arguments)
-    except DvsrError as error:
-        print(f"python -m train.evaluate: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command("python -m train.evaluate", lambda: run(arguments))
 
 
 if __name__ == "__main__":

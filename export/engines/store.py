@@ -23,7 +23,7 @@ from export.engines.identity import (
 from export.engines.plan import graphs_of
 from runtime.bundle import MANIFEST, Bundle, sha256
 from runtime.errors import BundleError, EngineError, OutputError
-from runtime.files import write_whole
+from runtime.files import to_json, write_whole
 
 DIRECTORY = "engines"
 _LOCK = ".lock"
@@ -143,7 +143,7 @@ class Store:
         try:
             write_whole(path, plan)
             written = [named, path]
-            write_whole(named, _to_json(card))
+            write_whole(named, to_json(card))
             self._list_engines()
         except OutputError as error:
             for half in written:
@@ -155,7 +155,7 @@ class Store:
         path = self.bundle.directory / MANIFEST
         manifest: dict[str, Any] = msgspec.json.decode(path.read_bytes())
         manifest["engines"] = {card.identity.key: _summary(card) for card in self.cards()}
-        write_whole(path, _to_json(manifest))
+        write_whole(path, to_json(manifest))
 
     def _card_paths(self) -> list[Path]:
         return sorted(path for path in self.directory.glob("*.json") if path.name[0] != ".")
@@ -230,7 +230,3 @@ def _summary(card: Card) -> dict[str, Any]:
         "weights_bytes": memory.weights,
         "profiles": profiles,
     }
-
-
-def _to_json(value: Any) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
