@@ -43,8 +43,9 @@ def shake_path(rng: np.random.Generator, extent_px: float) -> NDArray[np.float64
 
     The longer side of the path's bounding box is ``extent_px``.
     """
-    restlessness = rng.uniform(0.0, 0.5)
-    jerk_probability = rng.uniform(0.0, 0.06)
+    # Squared: most hands move smoothly, some tremble.
+    restlessness = 0.3 * rng.uniform() ** 2
+    jerk_probability = 0.06 * rng.uniform() ** 2
     direction = rng.normal(size=2)
     velocity = direction / np.linalg.norm(direction)
     kicks = rng.normal(size=(_PATH_POINTS, 2)) * restlessness

@@ -46,11 +46,11 @@ class BlurConfig:
     ``jpeg_quality_min`` to 95.
     """
 
-    longest_px: float = 24.0
+    longest_px: float = 20.0
     identity_fraction: float = 0.08
     display_light_fraction: float = 0.3
-    read_noise_max: float = 2.5
-    shot_noise_max: float = 2.0
+    read_noise_max: float = 1.5
+    shot_noise_max: float = 1.0
     rotation_fraction: float = 0.0
     longest_rotation_deg: float = 0.0
     defocus_fraction: float = 0.0
