@@ -182,8 +182,8 @@ class Session:
 
         Raises ImageError, OptionError and EngineError; after any of them the session goes on.
         """
-        watch = Stopwatch()
-        with watch.clock("total"), self._opened().buffers() as buffers:
+        placement, watch = self._opened(), Stopwatch()
+        with watch.clock("total"), placement.buffers() as buffers:
             images, single = as_images(image)
             target = None if out is None else check_out(out, images[0] if single else images)
             chosen = self._bundle.preset(preset)
@@ -198,7 +198,7 @@ class Session:
                 want_std=return_std,
                 want_samples=return_samples,
             )
-            result = self._opened().answer(request, buffers)
+            result = placement.answer(request, buffers)
             height, width = images.shape[1:3]
             picture, *others = (
                 _presented(part, height, width, bgr=bgr, single=single)
