@@ -11,7 +11,7 @@ import pytest
 
 from runtime import BundleError, EngineError
 from runtime.bundle import MANIFEST, FileEntry, open_bundle, sha256
-from runtime.engines import open_engine
+from runtime.engines import Engine, open_engine
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,14 @@ def bundle(checkpoint: Path, small_bundle: Path, tmp_path_factory: pytest.TempPa
     return directory
 
 
-def test_a_program_computes_what_the_graph_does_at_any_size(bundle: Path) -> None:
+@pytest.fixture(scope="module")
+def program(bundle: Path) -> Engine:
+    return open_engine("torch", open_bundle(bundle))
+
+
+def test_a_program_computes_what_the_graph_does_at_any_size(bundle: Path, program: Engine) -> None:
     opened = open_bundle(bundle)
-    program, graph = open_engine("torch", opened), open_engine("onnx-cpu", opened)
+    graph = open_engine("onnx-cpu", opened)
     rng = np.random.default_rng(0)
     row = opened.preset(None).table.rows[0].astype(np.float32)
     for shape in ((1, 3, 24, 32), (3, 3, 40, 16)):
@@ -48,10 +53,9 @@ def test_a_program_computes_what_the_graph_does_at_any_size(bundle: Path) -> Non
             assert a == pytest.approx(b, abs=1e-4)
 
 
-def test_a_shape_that_the_program_does_not_take_is_an_engine_error(bundle: Path) -> None:
-    engine = open_engine("torch", open_bundle(bundle))
+def test_a_shape_that_the_program_does_not_take_is_an_engine_error(program: Engine) -> None:
     with pytest.raises(EngineError, match="PyTorch failed on y"):
-        engine.predict(np.zeros((1, 3, 17, 32), np.float32))
+        program.predict(np.zeros((1, 3, 17, 32), np.float32))
 
 
 def test_a_damaged_program_is_refused_when_the_bundle_opens(bundle: Path, tmp_path: Path) -> None:
