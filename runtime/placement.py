@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from runtime.buffers import BufferPool, Buffers
 from runtime.bundle import Manifest
 from runtime.engines import Engine, LoopEngine, Request, Result
 from runtime.engines.gpu import memory_bytes
+from runtime.errors import EngineError
 from runtime.loop import merge_stages, run_on_host
 from runtime.noise_fields import NoiseFields
 from runtime.tiles import (
@@ -36,20 +38,47 @@ class Placement:
     def __init__(
         self, engine: Engine, manifest: Manifest, memory_mib: int | None, *, on_gpu: bool = False
     ) -> None:
-        self._engine, self._manifest, self._on_gpu = engine, manifest, on_gpu
+        self._engine: Engine | None = engine
+        self._manifest, self._on_gpu = manifest, on_gpu
         budget = None if memory_mib is None else memory_mib * MIB
         kept = _KEPT_BYTES if budget is None else min(_KEPT_BYTES, budget // _KEPT_SHARE)
         self._budget = None if budget is None else budget - kept
         self._fields = NoiseFields(kept)
         self._buffers = BufferPool(kept)
+        self._lock = threading.Lock()
+        self._calls, self._closed = 0, False
 
     def close(self) -> None:
-        """Let go of the noise and its thread."""
+        """Let go of the noise now, and of the engine as soon as no call uses it."""
         self._fields.close()
+        with self._lock:
+            idle, self._closed = self._calls == 0 and not self._closed, True
+        if idle:
+            self._close_engine()
 
-    def buffers(self) -> AbstractContextManager[Buffers]:
-        """Arrays for one call; see :class:`runtime.buffers.BufferPool`."""
-        return self._buffers.lent()
+    @contextmanager
+    def call(self) -> Iterator[Buffers]:
+        """Keep the engine open for one call, which has these arrays; raises EngineError."""
+        with self._lock:
+            if self._closed:
+                raise EngineError("this session is closed; open another")
+            self._calls += 1
+        try:
+            with self._buffers.lent() as buffers:
+                yield buffers
+        finally:
+            with self._lock:
+                self._calls -= 1
+                last = self._closed and self._calls == 0
+            if last:
+                self._close_engine()
+
+    def _close_engine(self) -> None:
+        """Let go of it; one that holds a device's memory has a ``close`` of its own."""
+        engine, self._engine = self._engine, None
+        close = getattr(engine, "close", None)
+        if close is not None:
+            close()
 
     def answer(self, request: Request, buffers: Buffers) -> Result:
         """By the engine's own loop where the request fits it, else by the one on the host.
@@ -57,6 +86,7 @@ class Placement:
         Raises EngineError, and OptionError where the picture's own arrays exceed the memory.
         """
         engine = self._engine
+        assert engine is not None, "answer() runs inside call()"
         if isinstance(engine, LoopEngine) and engine.fits(request):
             return engine.run(replace(request, images=np.ascontiguousarray(request.images)))
         portion = self._portion(request)

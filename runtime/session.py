@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from runtime.bundle import Bundle, Preset, open_bundle
 from runtime.engines import ENGINES, GraphMode, Request, choose_engine, open_engine
-from runtime.errors import EngineError, OptionError
+from runtime.errors import OptionError
 from runtime.intake import as_images, check_out, padded
 from runtime.loop import Stopwatch, merge_stages
 from runtime.noise import check_seed
@@ -65,7 +65,7 @@ class Session:
         self._bundle = open_bundle(bundle)
         name, self._reason = choose_engine(engine, self._bundle)
         opened = open_engine(name, self._bundle, graph=graph, memory_mib=memory_mib)
-        self._placement: Placement | None = Placement(
+        self._placement = Placement(
             opened, self._bundle.manifest, memory_mib, on_gpu=ENGINES[name].on_gpu
         )
         self._name = opened.name
@@ -109,10 +109,11 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Let go of the engine and its memory; calls after this raise EngineError."""
-        placement, self._placement = self._placement, None
-        if placement is not None:
-            placement.close()
+        """Let go of the engine and its memory, once calls under way have ended.
+
+        Calls after this raise EngineError.
+        """
+        self._placement.close()
 
     @overload
     def deblur(
@@ -182,8 +183,8 @@ class Session:
 
         Raises ImageError, OptionError and EngineError; after any of them the session goes on.
         """
-        placement, watch = self._opened(), Stopwatch()
-        with watch.clock("total"), placement.buffers() as buffers:
+        watch = Stopwatch()
+        with watch.clock("total"), self._placement.call() as buffers:
             images, single = as_images(image)
             target = None if out is None else check_out(out, images[0] if single else images)
             chosen = self._bundle.preset(preset)
@@ -198,7 +199,7 @@ class Session:
                 want_std=return_std,
                 want_samples=return_samples,
             )
-            result = placement.answer(request, buffers)
+            result = self._placement.answer(request, buffers)
             height, width = images.shape[1:3]
             picture, *others = (
                 _presented(part, height, width, bgr=bgr, single=single)
@@ -211,11 +212,6 @@ class Session:
             others = [np.ascontiguousarray(other) for other in others]
         self._timings = {"noise": 0.0, **merge_stages([result.stages_ms, watch.stages_ms])}
         return (picture, *others) if others else picture
-
-    def _opened(self) -> Placement:
-        if self._placement is None:
-            raise EngineError("this session is closed; open another")
-        return self._placement
 
     def _table(self, preset: Preset, steps: int | None) -> Table:
         if steps is None or steps == preset.sampler.steps:

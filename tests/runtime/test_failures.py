@@ -121,3 +121,40 @@ def test_threads_with_several_sizes_and_seeds_get_what_one_gets(photograph: Imag
             lambda case: session.deblur(case[0], seed=case[1], steps=4, samples=3), cases * 3
         )
         assert all(np.array_equal(a, b) for a, b in zip(alone * 3, together, strict=True))
+
+
+class Closing(Faulty):
+    """An engine that holds what must be given back."""
+
+    closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_closing_a_session_closes_its_engine_once(open_with: Callable[..., Session]) -> None:
+    engine = Closing()
+    with open_with(engine) as session:
+        assert engine.closed == 0
+    session.close()
+    assert engine.closed == 1
+
+
+def test_an_engine_is_closed_only_after_the_call_under_way(
+    open_with: Callable[..., Session], image: Image, expected: Image
+) -> None:
+    engine = Closing()
+    session = open_with(engine)
+    seen: list[int] = []
+
+    def close_now(step: int) -> None:
+        if step == 2:
+            session.close()
+            seen.append(engine.closed)
+
+    engine.fault = close_now
+    assert np.array_equal(session.deblur(image, steps=3), expected)
+    assert seen == [0]
+    assert engine.closed == 1
+    with pytest.raises(EngineError, match="closed"):
+        session.deblur(image)
