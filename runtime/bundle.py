@@ -56,6 +56,13 @@ class Graph(msgspec.Struct, frozen=True):
     outputs: tuple[Tensor, ...]
 
 
+class Programs(msgspec.Struct, frozen=True):
+    """The two graphs as programs of torch.export, for the engine ``torch``: their files."""
+
+    predictor: str
+    step: str
+
+
 class Tiling(msgspec.Struct, frozen=True):
     """What decides whether a picture is cut into tiles, and how.
 
@@ -67,11 +74,12 @@ class Tiling(msgspec.Struct, frozen=True):
     working_bytes_per_px: int | None = None
 
 
-class Manifest(msgspec.Struct, frozen=True):
-    """What ``manifest.json`` holds.
+class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What ``manifest.json`` holds; fields with a default came later, and older bundles lack them.
 
     ``value_range`` is the model's (lowest, highest) for uint8 0 and 255; height and width given to
     the graphs are multiples of ``size_multiple_px``. ``weights`` says where the weights came from.
+    ``programs`` is None where the bundle carries none, which most do not.
     """
 
     format: int
@@ -88,6 +96,7 @@ class Manifest(msgspec.Struct, frozen=True):
     tiling: Tiling
     weights: dict[str, Any]
     files: dict[str, FileEntry]
+    programs: Programs | None = None
 
 
 class Preset(msgspec.Struct, frozen=True):
@@ -143,7 +152,9 @@ def open_bundle(where: str | Path | None = None) -> Bundle:
     manifest = _read_manifest(directory)
     for name, entry in manifest.files.items():
         _check_file(directory, name, entry)
-    for name in (TABLES, manifest.predictor.file, manifest.step.file):
+    programs = manifest.programs
+    optional = () if programs is None else (programs.predictor, programs.step)
+    for name in (TABLES, manifest.predictor.file, manifest.step.file, *optional):
         if name not in manifest.files:
             raise BundleError(
                 f"{directory / MANIFEST} uses {name} but lists no checksum for it; export it again"

@@ -94,16 +94,35 @@ def to_uint8(image: NDArray[Any]) -> Image:
 
 def to_model(image: Image) -> Floats:
     """uint8 (H, W, 3) to float32 (1, 3, H, W) in [-1, 1]."""
-    chw = np.ascontiguousarray(image.transpose(2, 0, 1))
-    return (chw.astype(np.float32) * np.float32(2.0 / 255.0) - np.float32(1.0))[None]
+    return pictures_to_model(image[None])
+
+
+def pictures_to_model(images: Image, out: Floats | None = None) -> Floats:
+    """uint8 (N, H, W, 3) to float32 (N, 3, H, W) in [-1, 1], in ``out`` if given."""
+    planes = images.transpose(0, 3, 1, 2)
+    out = np.empty(planes.shape, np.float32) if out is None else out
+    np.multiply(planes, np.float32(2.0 / 255.0), out=out)
+    out -= np.float32(1.0)
+    return out
 
 
 def from_model(x: Floats) -> Image:
     """float32 (1, 3, H, W) in [-1, 1], clipped there, to uint8 (H, W, 3)."""
-    grey_levels = np.rint((x[0] + np.float32(1.0)) * np.float32(127.5))
-    return np.ascontiguousarray(
-        np.clip(grey_levels, 0.0, 255.0).astype(np.uint8).transpose(1, 2, 0)
-    )
+    return pictures_from_model(x[:1])[0]
+
+
+def pictures_from_model(x: Floats, scratch: Floats | None = None) -> Image:
+    """float32 (N, 3, H, W) in [-1, 1], clipped there, to uint8 (N, H, W, 3).
+
+    ``scratch`` is overwritten: an array of the shape of ``x``, which may be ``x`` itself.
+    """
+    grey_levels = np.add(x, np.float32(1.0), out=scratch)
+    grey_levels *= np.float32(127.5)
+    np.rint(grey_levels, out=grey_levels)
+    np.clip(grey_levels, 0.0, 255.0, out=grey_levels)
+    pictures = np.empty((len(x), *x.shape[2:], x.shape[1]), np.uint8)
+    pictures[:] = grey_levels.transpose(0, 2, 3, 1)
+    return pictures
 
 
 def read_image(path: Path) -> Image:

@@ -17,7 +17,9 @@ So noise does not depend on the size of the picture, and a tile's noise is cut f
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,7 @@ SEED_LIMIT = 2**64
 INDEX_LIMIT = 2**32
 
 _CHANNELS = 3
+_WORDS_PER_BLOCK = 4
 _ROWS_AT_ONCE = 32  # keeps the intermediate arrays of a wide picture inside the cache
 
 _SQRT_HALF = math.sqrt(0.5)
@@ -50,28 +53,37 @@ def check_seed(seed: int) -> int:
 
 
 def normals(
-    seed: int, sample: int, step: int, height_px: int, width_px: int
+    seed: int,
+    sample: int,
+    step: int,
+    height_px: int,
+    width_px: int,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Noise field float32 (3, height_px, width_px) of one sample and one step.
+    """Noise field float32 (3, height_px, width_px) of one sample and one step, in ``out`` if given.
 
     ``seed`` lies in [0, 2**64), ``sample`` and ``step`` in [0, 2**32).
     """
+    field = np.empty((_CHANNELS, height_px, width_px), np.float32) if out is None else out
     words_per_row = -(-_CHANNELS * width_px // 2)
-    field = np.empty((height_px, width_px, _CHANNELS), np.float32)
+    rows = _row_words(seed, sample, step, words_per_row)
     for top in range(0, height_px, _ROWS_AT_ONCE):
-        rows = range(top, min(top + _ROWS_AT_ONCE, height_px))
-        words = np.stack([_row_words(seed, sample, step, row, words_per_row) for row in rows])
+        bottom = min(top + _ROWS_AT_ONCE, height_px)
+        words = np.stack(list(itertools.islice(rows, bottom - top)))
         values = _box_muller(words)[:, : _CHANNELS * width_px]
-        field[rows.start : rows.stop] = values.reshape(len(rows), width_px, _CHANNELS)
-    return np.ascontiguousarray(field.transpose(2, 0, 1))
+        field[:, top:bottom] = values.reshape(-1, width_px, _CHANNELS).transpose(2, 0, 1)
+    return field
 
 
-def _row_words(seed: int, sample: int, step: int, row: int, count: int) -> NDArray[np.uint64]:
+def _row_words(seed: int, sample: int, step: int, count: int) -> Iterator[NDArray[np.uint64]]:
+    """The first ``count`` words of row 0, of row 1, and so on."""
     key = np.array([seed, sample << 32 | step], dtype=np.uint64)
     # numpy counts up before it draws: the first block has counter 1.
-    counter = np.array([0, row, 0, 0], dtype=np.uint64)
-    words: NDArray[np.uint64] = np.random.Philox(key=key, counter=counter).random_raw(count)
-    return words
+    generator = np.random.Philox(key=key, counter=np.zeros(4, np.uint64))
+    blocks = -(-count // _WORDS_PER_BLOCK)
+    while True:
+        yield generator.random_raw(_WORDS_PER_BLOCK * blocks)[:count]
+        generator.advance(2**64 - blocks)  # the row is the counter's second word
 
 
 def _box_muller(words: NDArray[np.uint64]) -> NDArray[np.float32]:
@@ -109,7 +121,9 @@ def _cos_sin(turn: NDArray[np.uint64]) -> tuple[NDArray[np.float64], NDArray[np.
 
 
 def _horner(series: tuple[float, ...], x: NDArray[np.float64]) -> NDArray[np.float64]:
-    value = np.full_like(x, series[-1])
-    for coefficient in reversed(series[:-1]):
-        value = value * x + coefficient
+    value = series[-1] * x
+    for coefficient in reversed(series[1:-1]):
+        value += coefficient
+        value *= x
+    value += series[0]
     return value

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.bundle import Bundle, Preset, open_bundle
-from runtime.engines import Engine, open_engine
-from runtime.errors import EngineError, OptionError
-from runtime.images import check_image, from_model, to_model
-from runtime.loop import sample_residual
-from runtime.noise import check_seed, normals
+from runtime.engines import ENGINES, GraphMode, Request, choose_engine, open_engine
+from runtime.errors import OptionError
+from runtime.intake import as_images, check_out, padded
+from runtime.loop import Stopwatch, merge_stages
+from runtime.noise import check_seed
+from runtime.placement import Placement
 from runtime.samplers import Table, compile_table, with_steps
-from runtime.tiles import MIB, TiledEngine, available_bytes, plan_tiles, tile_side_px
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -30,14 +30,26 @@ MAX_SAMPLES = 1024
 _OPEN_SESSIONS = 4
 
 
+class Sampling(TypedDict, total=False):
+    """The keywords of ``deblur`` that do not change what it returns; see :meth:`Session.deblur`."""
+
+    steps: int | None
+    samples: int | None
+    seed: int
+    preset: str | None
+    bgr: bool
+    out: Image | None
+
+
 class Session:
     """An opened bundle on an engine, for many pictures.
 
     ``bundle`` is a directory, the name of a shipped bundle, or None for the default; ``engine`` is
-    a name or "auto". ``memory_mib`` bounds what one call may take beyond what the process holds
-    already (None: most of what the machine has free); a picture that needs more is cut into tiles
-    that are blended at every step. Raises BundleError, EngineError and OptionError. ``deblur`` may
-    be called from several threads.
+    a name of ``runtime.engines.ENGINES`` or "auto". ``memory_mib`` bounds what one call may take
+    beyond what the process holds already (None: most of what the machine has free); a picture that
+    needs more is cut into tiles that are blended at every step. ``graph`` is "auto", "on" or "off":
+    whether engines on a GPU record CUDA graphs. Raises BundleError, EngineError and OptionError.
+    ``deblur`` may be called from several threads.
     """
 
     def __init__(
@@ -46,13 +58,17 @@ class Session:
         *,
         engine: str = "auto",
         memory_mib: int | None = None,
+        graph: GraphMode = "auto",
     ) -> None:
         if memory_mib is not None and memory_mib < 1:
             raise OptionError(f"got memory_mib {memory_mib}; wanted is at least 1, or None")
-        self._memory_mib = memory_mib
         self._bundle = open_bundle(bundle)
-        self._engine: Engine | None = open_engine(engine, self._bundle)
-        self._name = self._engine.name
+        name, self._reason = choose_engine(engine, self._bundle)
+        opened = open_engine(name, self._bundle, graph=graph, memory_mib=memory_mib)
+        self._placement = Placement(
+            opened, self._bundle.manifest, memory_mib, on_gpu=ENGINES[name].on_gpu
+        )
+        self._name = opened.name
         self._timings: dict[str, float] = {}
 
     @property
@@ -66,8 +82,19 @@ class Session:
         return self._name
 
     @property
+    def engine_reason(self) -> str:
+        """Why this engine: it was named, or what "auto" found, in one line."""
+        return self._reason
+
+    @property
     def timings(self) -> dict[str, float]:
-        """Milliseconds of the call that ended last, by stage: predictor, noise, steps, total."""
+        """Milliseconds of the call that ended last, by stage.
+
+        "upload" and "download" are the conversions from and to uint8, with the copies to and from
+        a GPU; "predictor"; "step 1", "step 2", ... of all samples; "steps" their sum; "noise" what
+        the loop waited for noise; "total". Total less predictor and steps is the loop's overhead.
+        An engine that runs the whole loop itself may not tell the single steps.
+        """
         return dict(self._timings)
 
     def __enter__(self) -> Session:
@@ -82,61 +109,109 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Let go of the engine and its memory; calls after this raise EngineError."""
-        self._engine = None
+        """Let go of the engine and its memory, once calls under way have ended.
+
+        Calls after this raise EngineError.
+        """
+        self._placement.close()
 
     @overload
     def deblur(
         self,
-        image: Image,
+        image: object,
         *,
-        steps: int | None = None,
-        samples: int | None = None,
-        seed: int = 0,
-        preset: str | None = None,
         return_std: Literal[False] = False,
+        return_samples: Literal[False] = False,
+        **sampling: Unpack[Sampling],
     ) -> Image: ...
 
     @overload
     def deblur(
         self,
-        image: Image,
+        image: object,
         *,
-        steps: int | None = None,
-        samples: int | None = None,
-        seed: int = 0,
-        preset: str | None = None,
         return_std: Literal[True],
+        return_samples: Literal[False] = False,
+        **sampling: Unpack[Sampling],
     ) -> tuple[Image, Floats]: ...
+
+    @overload
+    def deblur(
+        self,
+        image: object,
+        *,
+        return_std: Literal[False] = False,
+        return_samples: Literal[True],
+        **sampling: Unpack[Sampling],
+    ) -> tuple[Image, Image]: ...
+
+    @overload
+    def deblur(
+        self,
+        image: object,
+        *,
+        return_std: Literal[True],
+        return_samples: Literal[True],
+        **sampling: Unpack[Sampling],
+    ) -> tuple[Image, Floats, Image]: ...
 
     def deblur(
         self,
-        image: Image,
+        image: object,
         *,
         steps: int | None = None,
         samples: int | None = None,
         seed: int = 0,
         preset: str | None = None,
         return_std: bool = False,
-    ) -> Image | tuple[Image, Floats]:
-        """Deblur uint8 RGB (H, W, 3) of any size; returns uint8 RGB (H, W, 3).
+        return_samples: bool = False,
+        bgr: bool = False,
+        out: Image | None = None,
+    ) -> Any:
+        """Deblur uint8 RGB (H, W, 3) of any size, or a batch (N, H, W, 3); returns the same shape.
 
-        ``preset`` names a way to sample of the bundle (None: its default); ``steps`` (0 to 500;
-        0 is the predictor's picture alone) and ``samples`` (averaged) override it. The same
-        ``seed`` gives the same picture. With ``return_std`` also the standard deviation of the
-        samples, float32 (H, W, 3) in grey levels.
+        ``image`` is a numpy array or speaks DLPack on the CPU. ``preset`` names a way to sample of
+        the bundle (None: its default); ``steps`` (0 to 500; 0 is the predictor's picture alone) and
+        ``samples`` (averaged) override it. The same ``seed`` gives the same picture, in a batch or
+        alone. With ``bgr`` colours come and go in OpenCV's order. The picture is written into
+        ``out`` where that is given, and ``out`` returned.
 
-        Raises ImageError, OptionError and EngineError.
+        With ``return_std`` also returns the standard deviation of the samples, float32 of the
+        picture's shape, in grey levels; with ``return_samples`` also the samples, uint8
+        (S, H, W, 3) or (N, S, H, W, 3): the order is picture, deviation, samples. With no steps
+        there is one sample, and it is the picture.
+
+        Raises ImageError, OptionError and EngineError; after any of them the session goes on.
         """
-        engine = self._engine
-        if engine is None:
-            raise EngineError("this session is closed; open another")
-        image, seed = check_image(image), check_seed(seed)
-        chosen = self._bundle.preset(preset)
-        table = self._table(chosen, steps)
-        count = _check_samples(chosen.samples if samples is None else samples)
-        mean, spread = self._sample(engine, image, table, count, seed)
-        return (mean, spread) if return_std else mean
+        watch = Stopwatch()
+        with watch.clock("total"), self._placement.call() as buffers:
+            images, single = as_images(image)
+            target = None if out is None else check_out(out, images[0] if single else images)
+            chosen = self._bundle.preset(preset)
+            table = self._table(chosen, steps)
+            count = _check_samples(chosen.samples if samples is None else samples)
+            multiple = self._bundle.manifest.size_multiple_px
+            request = Request(
+                images=padded(images[..., ::-1] if bgr else images, multiple, buffers),
+                table=table,
+                samples=count if table.steps > 0 else 1,
+                seed=check_seed(seed),
+                want_std=return_std,
+                want_samples=return_samples,
+            )
+            result = self._placement.answer(request, buffers)
+            height, width = images.shape[1:3]
+            picture, *others = (
+                _presented(part, height, width, bgr=bgr, single=single)
+                for part in (result.images, result.std, result.samples)
+                if part is not None
+            )
+            if target is not None:
+                target[:] = picture
+            picture = np.ascontiguousarray(picture) if target is None else target
+            others = [np.ascontiguousarray(other) for other in others]
+        self._timings = {"noise": 0.0, **merge_stages([result.stages_ms, watch.stages_ms])}
+        return (picture, *others) if others else picture
 
     def _table(self, preset: Preset, steps: int | None) -> Table:
         if steps is None or steps == preset.sampler.steps:
@@ -146,109 +221,12 @@ class Session:
         sampler = with_steps(preset.sampler, int(steps))
         return compile_table(sampler, self._bundle.manifest.prediction)
 
-    def _sample(
-        self, engine: Engine, image: Image, table: Table, count: int, seed: int
-    ) -> tuple[Image, Floats]:
-        stages: dict[str, float] = dict.fromkeys(("predictor", "noise", "steps", "total"), 0.0)
-        height, width = image.shape[:2]
-        with _clocked(stages, "total"):
-            y = to_model(_pad(image, self._bundle.manifest.size_multiple_px))
-            engine = self._fitted(engine, y.shape[2], y.shape[3])
-            with _clocked(stages, "predictor"):
-                guess = engine.predict(y)
-            if table.steps == 0:
-                picture, spread = from_model(guess), np.zeros((height, width, 3), np.float32)
-            else:
-                residuals = self._residuals(engine, y, table, count, seed, stages)
-                mean, variance = _mean_and_variance(residuals)
-                picture = from_model(guess + mean)
-                # Half the model's range is 127.5 grey levels.
-                spread = np.float32(127.5) * np.sqrt(variance[0]).transpose(1, 2, 0)
-        stages["steps"] -= stages["noise"]
-        self._timings = stages
-        return (
-            np.ascontiguousarray(picture[:height, :width]),
-            np.ascontiguousarray(spread[:height, :width]),
-        )
 
-    def _fitted(self, engine: Engine, height_px: int, width_px: int) -> Engine:
-        """``engine`` as it is where the picture fits the memory, else run tile by tile."""
-        manifest = self._bundle.manifest
-        bytes_per_px = manifest.tiling.working_bytes_per_px
-        if bytes_per_px is None:
-            return engine
-        side = tile_side_px(
-            available_bytes() if self._memory_mib is None else self._memory_mib * MIB,
-            height_px,
-            width_px,
-            bytes_per_px=bytes_per_px,
-            multiple_px=manifest.size_multiple_px,
-        )
-        if side is None:
-            return engine
-        # Beyond the receptive field an overlap changes nothing; a quarter of a tile is affordable.
-        overlap = min(2 * manifest.tiling.receptive_radius_px, side // 4)
-        plan = plan_tiles(
-            height_px,
-            width_px,
-            tile_px=side,
-            overlap_px=overlap,
-            multiple_px=manifest.size_multiple_px,
-        )
-        return TiledEngine(engine, plan)
-
-    def _residuals(
-        self,
-        engine: Engine,
-        y: Floats,
-        table: Table,
-        count: int,
-        seed: int,
-        stages: dict[str, float],
-    ) -> Iterator[Floats]:
-        for sample in range(count):
-            with _clocked(stages, "steps"):
-                noise = _noise_of(seed, sample, y.shape[2], y.shape[3], stages)
-                residual = sample_residual(table, y, engine.step, noise)
-            yield residual
-
-
-def _noise_of(
-    seed: int, sample: int, height_px: int, width_px: int, stages: dict[str, float]
-) -> Callable[[int], Floats]:
-    def draw(step: int) -> Floats:
-        with _clocked(stages, "noise"):
-            return normals(seed, sample, step, height_px, width_px)[None]
-
-    return draw
-
-
-@contextmanager
-def _clocked(stages: dict[str, float], stage: str) -> Iterator[None]:
-    """Add the milliseconds spent inside to ``stages[stage]``."""
-    began = time.perf_counter()
-    try:
-        yield
-    finally:
-        stages[stage] += 1000.0 * (time.perf_counter() - began)
-
-
-def _mean_and_variance(values: Iterator[Floats]) -> tuple[Floats, Floats]:
-    """Mean and population variance in one pass (Welford 1962), without keeping the samples."""
-    count, mean = 1, next(values)
-    spread = np.zeros_like(mean)
-    for value in values:
-        count += 1
-        difference = value - mean
-        mean = mean + difference / np.float32(count)
-        spread += difference * (value - mean)
-    return mean, spread / np.float32(count)
-
-
-def _pad(image: Image, multiple_px: int) -> Image:
-    """Reflect ``image`` at the bottom and right up to multiples of ``multiple_px``."""
-    bottom, right = (-side % multiple_px for side in image.shape[:2])
-    return np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="reflect")
+def _presented(array: Any, height: int, width: int, *, bgr: bool, single: bool) -> Any:
+    """``array`` (..., H, W, 3) without the padding, as the caller gave the picture; a view."""
+    array = array[..., :height, :width, :]
+    array = array[..., ::-1] if bgr else array
+    return array[0] if single else array
 
 
 def _check_samples(samples: int) -> int:
@@ -282,36 +260,55 @@ class _SessionCache:
 _SESSIONS = _SessionCache(_OPEN_SESSIONS)
 
 
+class SamplingWhere(Sampling, total=False):
+    """The keywords of :func:`deblur` that do not change what it returns."""
+
+    bundle: str | Path | None
+    engine: str
+
+
 @overload
 def deblur(
-    image: Image,
+    image: object,
     *,
-    steps: int | None = None,
-    samples: int | None = None,
-    seed: int = 0,
-    preset: str | None = None,
-    bundle: str | Path | None = None,
-    engine: str = "auto",
     return_std: Literal[False] = False,
+    return_samples: Literal[False] = False,
+    **options: Unpack[SamplingWhere],
 ) -> Image: ...
 
 
 @overload
 def deblur(
-    image: Image,
+    image: object,
     *,
-    steps: int | None = None,
-    samples: int | None = None,
-    seed: int = 0,
-    preset: str | None = None,
-    bundle: str | Path | None = None,
-    engine: str = "auto",
     return_std: Literal[True],
+    return_samples: Literal[False] = False,
+    **options: Unpack[SamplingWhere],
 ) -> tuple[Image, Floats]: ...
 
 
+@overload
 def deblur(
-    image: Image,
+    image: object,
+    *,
+    return_std: Literal[False] = False,
+    return_samples: Literal[True],
+    **options: Unpack[SamplingWhere],
+) -> tuple[Image, Image]: ...
+
+
+@overload
+def deblur(
+    image: object,
+    *,
+    return_std: Literal[True],
+    return_samples: Literal[True],
+    **options: Unpack[SamplingWhere],
+) -> tuple[Image, Floats, Image]: ...
+
+
+def deblur(
+    image: object,
     *,
     steps: int | None = None,
     samples: int | None = None,
@@ -320,13 +317,23 @@ def deblur(
     bundle: str | Path | None = None,
     engine: str = "auto",
     return_std: bool = False,
-) -> Image | tuple[Image, Floats]:
-    """Deblur uint8 RGB (H, W, 3) of any size; returns uint8 RGB (H, W, 3).
+    return_samples: bool = False,
+    bgr: bool = False,
+    out: Image | None = None,
+) -> Any:
+    """Deblur uint8 RGB (H, W, 3) of any size, or a batch (N, H, W, 3); returns the same shape.
 
     :meth:`Session.deblur` in one call: the session stays open for the next call with the same
     ``bundle`` and ``engine``. Raises ImageError, OptionError, BundleError and EngineError.
     """
-    session = _SESSIONS.get(bundle, engine)
-    return session.deblur(  # type: ignore[call-overload]
-        image, steps=steps, samples=samples, seed=seed, preset=preset, return_std=return_std
+    return _SESSIONS.get(bundle, engine).deblur(  # type: ignore[call-overload]
+        image,
+        steps=steps,
+        samples=samples,
+        seed=seed,
+        preset=preset,
+        return_std=return_std,
+        return_samples=return_samples,
+        bgr=bgr,
+        out=out,
     )

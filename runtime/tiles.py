@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.engines import Engine
-from runtime.errors import OptionError
+from runtime.errors import EngineError, OptionError
 
 Floats = NDArray[np.float32]
 
 MIB = 2**20
-_SHARE_OF_FREE_MEMORY = 0.8
+SHARE_OF_FREE_MEMORY = 0.8
 
 # Float32 pictures of three channels that the loop holds beside the engine: y, guess, z, noise,
 # previous, their successors, and the running mean and spread of the samples.
@@ -92,9 +92,84 @@ def tile_side_px(
     return whole
 
 
+@dataclass(frozen=True)
+class Portion:
+    """What goes through the engine at once: pictures, samples of each, and tiles if not None."""
+
+    images: int
+    samples: int
+    tile_px: int | None = None
+
+
+def portion_that_fits(
+    budget_bytes: int,
+    images: int,
+    samples: int,
+    height_px: int,
+    width_px: int,
+    *,
+    bytes_per_px: int,
+    multiple_px: int,
+) -> Portion:
+    """As much of ``samples`` of each of ``images`` pictures at once as the budget allows.
+
+    Raises OptionError where not even one picture's own arrays fit.
+    """
+    fitting = budget_bytes // (height_px * width_px * (_LOOP_BYTES_PER_PX + bytes_per_px))
+    if fitting >= images:
+        return Portion(images, min(samples, fitting // images))
+    if fitting >= 1:
+        return Portion(fitting, 1)
+    side = tile_side_px(
+        budget_bytes, height_px, width_px, bytes_per_px=bytes_per_px, multiple_px=multiple_px
+    )
+    return Portion(1, 1, side)
+
+
+def tile_that_fits(
+    fits: Callable[[int, int], bool], height_px: int, width_px: int, *, multiple_px: int
+) -> Portion:
+    """One sample of one picture, whole or in tiles that ``fits(height_px, width_px)`` accepts.
+
+    Raises EngineError where it accepts not even the smallest.
+    """
+    if fits(height_px, width_px):
+        return Portion(1, 1)
+    side = max(height_px, width_px)
+    while side > multiple_px:
+        side = max(side // 2 // multiple_px, 1) * multiple_px
+        if fits(min(side, height_px), min(side, width_px)):
+            return Portion(1, 1, side)
+    raise EngineError(
+        f"the engine takes neither {width_px}x{height_px} px nor any tile of it; give it more "
+        "memory, or build engines with a profile that this picture or its tiles lie in"
+    )
+
+
+def tiled(
+    engine: Engine,
+    side_px: int,
+    height_px: int,
+    width_px: int,
+    *,
+    receptive_radius_px: int,
+    multiple_px: int,
+) -> TiledEngine:
+    """``engine``, run in tiles of ``side_px`` on pictures of that height and width.
+
+    An outer quarter of each overlap gets no weight, so with an overlap of four radii no tile's edge
+    has any influence; a quarter of a tile is what is affordable.
+    """
+    overlap = min(4 * receptive_radius_px, side_px // 4)
+    plan = plan_tiles(
+        height_px, width_px, tile_px=side_px, overlap_px=overlap, multiple_px=multiple_px
+    )
+    return TiledEngine(engine, plan)
+
+
 def available_bytes() -> int:
     """Most of the memory that the system can give without swapping; the rest is for the others."""
-    return int(_SHARE_OF_FREE_MEMORY * _free_bytes())
+    return int(SHARE_OF_FREE_MEMORY * _free_bytes())
 
 
 def _free_bytes() -> int:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.bundle import Bundle, Graph
-from runtime.engines import require
+from runtime.bundle import Bundle
+from runtime.engines.protocol import failure, require
 from runtime.errors import EngineError
 
 Floats = NDArray[np.float32]
+
+CPU = "CPUExecutionProvider"
 
 
 class OnnxEngine:
@@ -21,8 +24,10 @@ class OnnxEngine:
     def __init__(self, bundle: Bundle) -> None:
         require("onnxruntime", "cpu")
         self._library = importlib.import_module("onnxruntime")
-        self._predictor = self._open(bundle, bundle.manifest.predictor)
-        self._step = self._open(bundle, bundle.manifest.step)
+        graphs = (bundle.manifest.predictor, bundle.manifest.step)
+        self._predictor, self._step = (
+            open_graph(self._library, bundle.path(graph.file), [CPU]) for graph in graphs
+        )
 
     @property
     def name(self) -> str:
@@ -38,24 +43,34 @@ class OnnxEngine:
         z_next, residual = self._run(self._step, inputs)
         return z_next, residual
 
-    def _open(self, bundle: Bundle, graph: Graph) -> Any:
-        options = self._library.SessionOptions()
-        options.log_severity_level = 4  # what goes wrong comes back as an exception
-        # A camera hands in one size after another: a plan for a fixed shape would be rebuilt.
-        options.enable_mem_pattern = False
-        try:
-            return self._library.InferenceSession(
-                str(bundle.path(graph.file)), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime's own exceptions share no narrower base
-            raise EngineError(
-                f"ONNX Runtime cannot open {bundle.path(graph.file)}: {error}; export it again"
-            ) from error
-
     def _run(self, session: Any, inputs: dict[str, Floats]) -> list[Floats]:
         try:
             outputs: list[Floats] = session.run(None, inputs)
-        except Exception as error:  # as above: memory, shapes and types all come this way
-            shapes = ", ".join(f"{name} {value.shape}" for name, value in inputs.items())
-            raise EngineError(f"ONNX Runtime failed on {shapes}: {error}") from error
+        except Exception as error:  # memory, shapes and types all come as classes of their own
+            raise failure("ONNX Runtime", error, inputs) from error
         return outputs
+
+
+def open_graph(library: Any, path: Path, providers: list[Any]) -> Any:
+    """The inference session of the graph in ``path``; raises EngineError.
+
+    ONNX Runtime would go on with the CPU where the first provider does not start; this does not.
+    """
+    options = library.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong comes back as an exception
+    # A camera hands in one size after another: a plan for a fixed shape would be rebuilt.
+    options.enable_mem_pattern = False
+    try:
+        session = library.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # ONNX Runtime's own exceptions share no narrower base
+        raise EngineError(f"ONNX Runtime cannot open {path}: {error}; export it again") from error
+    wanted = providers[0][0] if isinstance(providers[0], tuple) else providers[0]
+    started = session.get_providers()
+    if started[0] != wanted:
+        raise EngineError(
+            f"ONNX Runtime could not start its {wanted}, only {', '.join(started)}; "
+            "check that the CUDA, cuDNN and TensorRT libraries it was built for are installed, "
+            "or name another engine"
+        )
+    session.disable_fallback()
+    return session

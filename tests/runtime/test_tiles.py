@@ -6,8 +6,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from runtime.buffers import Buffers
+from runtime.bundle import open_bundle
+from runtime.engines import Engine, Request, open_engine
 from runtime.errors import OptionError
-from runtime.tiles import TiledEngine, TilePlan, plan_tiles, tile_side_px
+from runtime.loop import run_on_host
+from runtime.noise_fields import NoiseFields
+from runtime.samplers import Table
+from runtime.tiles import (
+    Portion,
+    TiledEngine,
+    TilePlan,
+    plan_tiles,
+    portion_that_fits,
+    tile_side_px,
+    tile_that_fits,
+    tiled,
+)
 
 
 def total_weight(plan: TilePlan, height: int, width: int) -> NDArray[np.float64]:
@@ -102,6 +117,61 @@ def test_the_tile_fits_what_the_picture_leaves_of_the_budget() -> None:
 def test_a_budget_below_the_pictures_own_arrays_is_refused() -> None:
     with pytest.raises(OptionError, match="MiB"):
         tile_side_px(2**20, 1024, 1024, bytes_per_px=2000, multiple_px=16)
+
+
+def through_the_loop(engine: Engine, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    row = (0.0, 0.3, 0.2, 0.5, 0.5, 0.1, 0.2)
+    table = Table(0.5, np.array([row, row, (*row[:6], 0.0)]))
+    result = run_on_host(
+        engine, Request(images, table, samples=2, seed=1), NoiseFields(2**24), Buffers()
+    )
+    return result.images.astype(int)
+
+
+def test_a_loop_in_tiles_is_within_a_grey_level_where_the_overlap_covers_the_window(
+    photograph: NDArray[np.uint8],
+) -> None:
+    images = np.stack([photograph[:96, 100:228], photograph[200:296, :128]])
+    whole = through_the_loop(Blur(), images)
+    in_tiles = tiled(Blur(), 48, 96, 128, receptive_radius_px=2, multiple_px=8)
+    apart = np.abs(through_the_loop(in_tiles, images) - whole)
+    assert (apart <= 1).mean() > 0.999
+
+
+def test_a_flat_gradient_shows_no_seam() -> None:
+    # The trained network, on tiles far smaller than its window: the worst there is.
+    bundle = open_bundle()
+    ramp = np.linspace(40.0, 210.0, 192).astype(np.uint8)
+    image = np.ascontiguousarray(np.broadcast_to(ramp[None, :, None], (64, 192, 3)))
+    engine = open_engine("onnx-cpu", bundle)
+    in_tiles = tiled(engine, 64, 64, 192, receptive_radius_px=588, multiple_px=16)
+    table = bundle.preset("realtime").table
+    whole, cut = (
+        run_on_host(one, Request(image[None], table, 1, 0), NoiseFields(0), Buffers()).images[0]
+        for one in (engine, in_tiles)
+    )
+    steps = [
+        np.abs(np.diff(picture.astype(int), axis=1)).mean(axis=(0, 2)) for picture in (whole, cut)
+    ]
+    # No column of the tiled picture steps by a grey level more than the whole picture does.
+    assert (steps[1] - steps[0]).max() < 1.0
+
+
+def test_a_whole_picture_is_taken_where_the_engine_takes_it() -> None:
+    assert tile_that_fits(lambda *_: True, 64, 96, multiple_px=8) == Portion(1, 1)
+
+
+def test_a_tile_is_halved_until_the_engine_takes_it() -> None:
+    portion = tile_that_fits(lambda h, w: max(h, w) <= 40, 64, 96, multiple_px=8)
+    assert portion == Portion(1, 1, 24)
+
+
+def test_a_budget_for_several_pictures_takes_one_sample_of_each() -> None:
+    budget = 3 * 64 * 64 * (144 + 1000)
+    options = {"bytes_per_px": 1000, "multiple_px": 8}
+    assert portion_that_fits(budget, 2, 4, 64, 64, **options) == Portion(2, 1)
+    assert portion_that_fits(budget, 1, 4, 64, 64, **options) == Portion(1, 3)
+    assert portion_that_fits(budget, 5, 4, 64, 64, **options) == Portion(3, 1)
 
 
 def test_a_plan_of_several_tiles_is_named() -> None:
