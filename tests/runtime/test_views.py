@@ -18,10 +18,18 @@ def test_before_and_after_stand_beside_each_other() -> None:
 @pytest.mark.parametrize(
     ("highest", "scale"), [(0.0, 0.5), (0.5, 0.5), (0.6, 1.0), (7.0, 10.0), (127.5, 127.5)]
 )
-def test_the_scale_is_the_first_round_one_that_no_pixel_exceeds(
+def test_the_scale_is_the_first_round_one_that_holds_the_spread(
     highest: float, scale: float
 ) -> None:
     assert heat_map(np.full((2, 2, 3), highest, np.float32))[1] == scale
+
+
+def test_a_few_pixels_do_not_stretch_the_scale() -> None:
+    std = np.ones((20, 20, 3), np.float32)
+    std[0, 0] = 90.0
+    colours, scale = heat_map(std)
+    assert scale == 1.0
+    assert np.array_equal(colours[0, 0], colours[1, 1])
 
 
 def test_more_spread_is_brighter() -> None:
