@@ -91,7 +91,8 @@ def run_there(ray: Any, jobs: Sequence[Job], settings: Settings, workers: int) -
             if todo.pop(outcome.job.target, None) is not None:
                 yield outcome
     except ray.exceptions.RayError as error:
-        raise EngineError(f"Ray gave up: {error}; see that a worker can open the engine") from error
+        cause = str(error).strip().splitlines()[-1]  # what comes before are the places passed
+        raise EngineError(f"Ray gave up: {cause}; see that every machine can do it") from error
     for job in todo.values():
         yield Outcome(job, f"its worker ended {RETRIES + 1} times, for lack of memory perhaps")
 

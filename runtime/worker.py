@@ -20,6 +20,9 @@ from runtime.views import heat_map, side_by_side
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
+# Of the session's timings, those that don't overlap: single steps are part of "steps".
+_STAGES = ("upload", "predictor", "noise", "steps", "download")
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -104,7 +107,8 @@ def sharpen(session: Session, loaded: Loaded, settings: Settings) -> Sharpened:
     )
     total_ms = _ms_since(began)
     image, std = result if settings.std else (result, None)
-    stages = {stage: ms for stage, ms in session.timings.items() if stage != "total"}
+    timings = session.timings
+    stages = {stage: timings[stage] for stage in _STAGES if stage in timings}
     return Sharpened(loaded, image, std, stages, total_ms)
 
 

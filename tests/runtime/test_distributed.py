@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from runtime.batch import Job, plan_batch
 from runtime.distributed import connect, count_workers, run_there
+from runtime.errors import EngineError
 from runtime.pipeline import run_here
 from runtime.session import Session
 from runtime.settings import Settings
@@ -74,3 +75,9 @@ def test_there_is_a_worker_for_each_machine_unless_told_otherwise(cluster: Any) 
 @pytest.mark.slow
 def test_no_pictures_are_no_work(cluster: Any) -> None:
     assert list(run_there(cluster, (), Settings(), workers=2)) == []
+
+
+@pytest.mark.slow
+def test_workers_that_cannot_start_are_one_error(cluster: Any, jobs: tuple[Job, ...]) -> None:
+    with pytest.raises(EngineError, match=r"^Ray gave up: .*abacus.*$"):
+        list(run_there(cluster, jobs, Settings(engine="abacus"), workers=1))
