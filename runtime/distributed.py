@@ -59,8 +59,8 @@ def connect(address: str | None) -> Iterator[Any]:
         )
     except Exception as error:  # Ray raises a bare one where its processes do not start in time
         raise OptionError(
-            f"no Ray cluster at {address or 'hand'} ({error}); start one with ray start --head, "
-            "or end the line with --ray alone for one on this machine"
+            f"Ray {f'at {address}' if address else 'on this machine'} does not answer ({error}); "
+            "start it with ray start --head, and give its address"
         ) from error
     try:
         yield ray

@@ -47,20 +47,10 @@ def begin(folder: Path, jobs: Sequence[Job], recipe: Recipe, *, overwrite: bool)
     now, so that a batch that is interrupted leaves no mixture. Raises OptionError where a mixture
     would come about, and OutputError where the folder cannot be changed.
     """
-    path = folder / NAME
-    found = _read(path)
-    if found is not None and found.recipe == recipe:
-        others = set(found.others)
-    else:
-        others = _pictures_in(folder)
-        if found is not None and others and not overwrite:
-            raise OptionError(
-                f"{folder} was made with other settings ({differences(found.recipe, recipe)}); "
-                "give another folder, the same settings, or --overwrite"
-            )
-    outputs = (output for job in jobs for output in job.outputs)
-    in_the_way = {name for output in outputs if (name := str(output.relative_to(folder))) in others}
-    in_the_way = {name for name in in_the_way if (folder / name).exists()}
+    found = _read(folder / NAME)
+    others = _others(folder, found, recipe, overwrite=overwrite)
+    outputs = {str(output.relative_to(folder)) for job in jobs for output in job.outputs}
+    in_the_way = {name for name in outputs & others if (folder / name).exists()}
     if in_the_way and not overwrite:
         raise OptionError(
             f"{folder} holds {len(in_the_way)} of the pictures to be written already, such as "
@@ -72,9 +62,22 @@ def begin(folder: Path, jobs: Sequence[Job], recipe: Recipe, *, overwrite: bool)
         FORMAT, f"dvsr-edge {__version__}", recipe, tuple(sorted(others - in_the_way))
     )
     if journal != found:
-        write_whole(path, to_json(journal))
+        write_whole(folder / NAME, to_json(journal))
     remaining = tuple(job for job in jobs if overwrite or not _is_done(job))
     return Remaining(remaining, len(jobs) - len(remaining))
+
+
+def _others(folder: Path, found: Journal | None, recipe: Recipe, *, overwrite: bool) -> set[str]:
+    """The pictures in ``folder`` that ``recipe`` did not make; raises OptionError."""
+    if found is not None and found.recipe == recipe:
+        return set(found.others)
+    others = _pictures_in(folder)
+    if found is not None and others and not overwrite:
+        raise OptionError(
+            f"{folder} was made with other settings ({differences(found.recipe, recipe)}); "
+            "give another folder, the same settings, or --overwrite"
+        )
+    return others
 
 
 def _is_done(job: Job) -> bool:
