@@ -3,92 +3,175 @@
 from __future__ import annotations
 
 import argparse
-import time
-from dataclasses import replace
-from pathlib import Path
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
 
+from tqdm import tqdm
+
+from runtime.batch import Batch, Job, plan_batch
+from runtime.bundle import DEFAULT
 from runtime.command import run_command
+from runtime.distributed import connect, count_workers, run_there
 from runtime.errors import OptionError
-from runtime.images import check_output, read_photograph, write_photograph
+from runtime.journal import Remaining, begin
+from runtime.pipeline import run_here
 from runtime.session import Session
+from runtime.settings import Recipe, Settings, make_recipe
 from runtime.version import __version__
+from runtime.worker import Outcome
+
+PROGRAM = "python -m runtime"
+SOME_FAILED = 1
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with errors of one line as everywhere else."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see --help\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """All options; what is left out is decided by the bundle's preset."""
-    parser = argparse.ArgumentParser(
-        prog="python -m runtime",
+    default = Settings()
+    parser = _Parser(
+        prog=PROGRAM,
         description="Deblur photographs with a DvSR bundle.",
-        epilog="Example: python -m runtime blurred.jpg -o sharp.png --steps 10 --samples 4",
+        epilog="Exit code: 0 all pictures are there, 1 some failed, 2 wrong arguments. "
+        f"Example: {PROGRAM} holiday -o sharp --steps 10 --samples 4",
     )
-    parser.add_argument("pictures", nargs="+", type=Path, metavar="IN", help="blurred pictures")
     parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        required=True,
-        metavar="OUT",
-        help="the picture to write, or an existing folder for one PNG per picture",
+        "inputs", nargs="+", metavar="IN", help="pictures, folders of pictures, or patterns"
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="OUT", help="folder, or the file of one picture"
     )
     parser.add_argument("--steps", type=int, help="diffusion steps, 0 to 500; 0: predictor alone")
     parser.add_argument("--samples", type=int, help="how many sampled pictures are averaged")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same picture (default: 0)")
+    parser.add_argument("--seed", type=int, default=default.seed, help="same seed, same picture")
     parser.add_argument("--preset", help="a sampling preset of the bundle")
     parser.add_argument("--bundle", help="bundle directory, or the name of a shipped bundle")
-    parser.add_argument("--engine", default="auto", help="auto or onnx-cpu (default: auto)")
+    parser.add_argument("--engine", default=default.engine, help="auto, or an engine's name")
     parser.add_argument(
         "--memory", type=int, metavar="MIB", help="cut pictures into tiles to stay within this"
+    )
+    parser.add_argument(
+        "--compare", action="store_true", help="write before and after side by side, too"
+    )
+    parser.add_argument(
+        "--std", action="store_true", help="write a heat map of where the samples differ, too"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="do pictures again that are in OUT already"
+    )
+    parser.add_argument("--timings", action="store_true", help="print milliseconds by stage")
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="run on a Ray cluster (given last, without ADDRESS: the one at hand, or a local one)",
+    )
+    parser.add_argument(
+        "--ray-workers", type=int, metavar="N", help="default: one for each GPU, or each machine"
     )
     parser.add_argument("--version", action="version", version=f"dvsr-edge {__version__}")
     return parser
 
 
-def plan_outputs(pictures: list[Path], output: Path) -> list[Path]:
-    """The file each picture goes to, all checked before any work; raises DvsrError."""
-    if output.is_dir():
-        targets = [output / f"{picture.stem}.png" for picture in pictures]
-    elif len(pictures) == 1:
-        targets = [output]
-    else:
-        raise OptionError(
-            f"got {len(pictures)} pictures and the output {output}, which is no existing folder; "
-            "create it, or give one picture"
-        )
-    if len(set(targets)) < len(targets):
-        raise OptionError(
-            f"two pictures would both become one file in {output}; give them different names "
-            "or deblur them one by one"
-        )
-    for target in targets:
-        check_output(target)
-    return targets
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Deblur every picture; raises DvsrError at the first that fails."""
-    targets = plan_outputs(arguments.pictures, arguments.output)
-    with Session(arguments.bundle, engine=arguments.engine, memory_mib=arguments.memory) as session:
-        print(f"engine {session.engine}; bundle {session.bundle.manifest.name}")
-        for picture, target in zip(arguments.pictures, targets, strict=True):
-            began = time.perf_counter()
-            photograph = read_photograph(picture)
-            check_output(target, photograph)
-            sharp = session.deblur(
-                photograph.image,
-                steps=arguments.steps,
-                samples=arguments.samples,
-                seed=arguments.seed,
-                preset=arguments.preset,
-            )
-            write_photograph(target, replace(photograph, image=sharp))
-            height, width = sharp.shape[:2]
-            print(f"{picture} -> {target} ({width}x{height}, {time.perf_counter() - began:.1f} s)")
-
-
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line; returns the exit code: 0 all fine, 1 some failed, 2 not begun."""
     arguments = build_parser().parse_args(argv)
-    return run_command("python -m runtime", lambda: run(arguments))
+    return run_command(PROGRAM, lambda: run(arguments))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Deblur every picture; returns the exit code. Raises DvsrError where it cannot begin."""
+    settings = Settings(
+        bundle=arguments.bundle,
+        engine=arguments.engine,
+        memory_mib=arguments.memory,
+        preset=arguments.preset,
+        steps=arguments.steps,
+        samples=arguments.samples,
+        seed=arguments.seed,
+        comparison=arguments.compare,
+        std=arguments.std,
+    )
+    if arguments.ray_workers is not None and (arguments.ray is None or arguments.ray_workers < 1):
+        raise OptionError(
+            f"got --ray-workers {arguments.ray_workers}; wanted is at least 1, together with --ray"
+        )
+    recipe = make_recipe(settings)
+    batch = plan_batch(
+        arguments.inputs, arguments.output, comparison=settings.comparison, std=settings.std
+    )
+    runs = _here(settings) if arguments.ray is None else _there(arguments, settings)
+    with runs as runner:
+        remaining = _remaining(batch, recipe, arguments.overwrite)
+        outcomes = _follow(runner(remaining.jobs), len(remaining.jobs))
+    _summarise(batch, remaining, outcomes, arguments.timings)
+    return SOME_FAILED if any(outcome.error is not None for outcome in outcomes) else 0
+
+
+Runner = Callable[[Sequence[Job]], Iterator[Outcome]]
+
+
+@contextmanager
+def _here(settings: Settings) -> Iterator[Runner]:
+    with Session(
+        settings.bundle, engine=settings.engine, memory_mib=settings.memory_mib
+    ) as session:
+        print(f"engine {session.engine}; bundle {session.bundle.manifest.name}")
+        yield lambda jobs: run_here(session, jobs, settings)
+
+
+@contextmanager
+def _there(arguments: argparse.Namespace, settings: Settings) -> Iterator[Runner]:
+    with connect(arguments.ray or None) as ray:
+        workers = count_workers(ray, arguments.ray_workers)
+        print(f"Ray {ray.__version__}, {workers} worker(s); bundle {settings.bundle or DEFAULT}")
+        yield lambda jobs: run_there(ray, jobs, settings, workers)
+
+
+def _remaining(batch: Batch, recipe: Recipe, overwrite: bool) -> Remaining:
+    if batch.folder is None:
+        return Remaining(batch.jobs, 0)
+    return begin(batch.folder, batch.jobs, recipe, overwrite=overwrite)
+
+
+def _follow(outcomes: Iterator[Outcome], total: int) -> list[Outcome]:
+    """Print each outcome as it comes, above a progress bar where several come to a terminal."""
+    followed = []
+    with tqdm(total=total, unit="picture", disable=None if total > 1 else True) as bar:
+        for outcome in outcomes:
+            if outcome.error is None:
+                tqdm.write(str(outcome))
+            else:
+                tqdm.write(f"{PROGRAM}: {outcome}", file=sys.stderr)
+            bar.update()
+            followed.append(outcome)
+    return followed
+
+
+def _summarise(
+    batch: Batch, remaining: Remaining, outcomes: Sequence[Outcome], timings: bool
+) -> None:
+    written = [outcome for outcome in outcomes if outcome.error is None]
+    if len(batch.jobs) > 1 or remaining.done:
+        print(
+            f"{len(written)} written to {batch.folder}, {remaining.done} there already, "
+            f"{len(outcomes) - len(written)} failed"
+        )
+    if timings and written:
+        stages = dict.fromkeys(stage for outcome in written for stage in outcome.stages_ms)
+        means = (
+            f"{stage} {sum(each.stages_ms.get(stage, 0.0) for each in written) / len(written):.1f}"
+            for stage in stages
+        )
+        print(f"milliseconds, mean of {len(written)}: {', '.join(means)}")
 
 
 if __name__ == "__main__":

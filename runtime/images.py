@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import ImageError
+from runtime.exif import as_upright
 from runtime.files import write_whole
 
 Image = NDArray[np.uint8]
@@ -23,7 +24,13 @@ Floats = NDArray[np.float32]
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 _SUFFIXES_WITH_ALPHA = (".png", ".tif", ".tiff", ".webp")
+# One JPEG segment, less its length and marker; PNG and WebP count with 32 bits.
+_LONGEST_EXIF = {".jpeg": 65_527, ".jpg": 65_527, ".png": 2**31 - 1, ".webp": 2**31 - 1}
+
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_JPEG_SIGNATURE = b"\xff\xd8\xff"
+_JPEG_END = b"\xff\xd9"
 
 
 @dataclass(frozen=True)
@@ -31,13 +38,15 @@ class Photograph:
     """A decoded picture file and what must go back into the file that is made from it.
 
     ``image`` is uint8 RGB (H, W, 3), upright. ``alpha`` is uint8 (H, W) or None, ``grayscale``
-    says that the file had one channel, ``colour_profile`` is its ICC profile or None.
+    says that the file had one channel, ``colour_profile`` is its ICC profile or None, ``exif`` its
+    EXIF block, which no longer asks for the picture to be turned, or None.
     """
 
     image: Image
     alpha: Image | None = None
     grayscale: bool = False
     colour_profile: NDArray[np.uint8] | None = None
+    exif: bytes | None = None
 
 
 def check_image(image: object) -> Image:
@@ -137,9 +146,8 @@ def read_photograph(path: Path) -> Photograph:
     """
     cv2 = _opencv()
     data = _read_bytes(path)
-    # Colours and alpha need two readings: only the colour reading honours the orientation.
-    stored = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    if stored is None:
+    stored, upright, metadata = _decode(cv2, data)
+    if stored is None or upright is None:
         raise ImageError(
             f"{path} is no readable picture (truncated, damaged or of unknown format); "
             f"wanted is a whole file of {', '.join(SUFFIXES)}"
@@ -148,15 +156,45 @@ def read_photograph(path: Path) -> Photograph:
         raise ImageError(
             f"{path} has {stored.dtype} samples; wanted are 8 bits a channel: convert it first"
         )
-    upright, kinds, payloads = cv2.imdecodeWithMetadata(data, cv2.IMREAD_COLOR)
     image = np.ascontiguousarray(upright[:, :, ::-1])
     channels = 1 if stored.ndim == 2 else stored.shape[2]
+    exif = metadata.get(cv2.IMAGE_METADATA_EXIF)
     return Photograph(
         image=image,
         alpha=_upright_alpha(stored, image) if channels == 4 else None,
         grayscale=channels == 1,
-        colour_profile=_find_profile(cv2, kinds, payloads),
+        colour_profile=metadata.get(cv2.IMAGE_METADATA_ICCP),
+        exif=None if exif is None else as_upright(exif.tobytes()),
     )
+
+
+def is_whole_png(path: Path) -> bool:
+    """Whether ``path`` is a PNG with a beginning and an end; what lies between is not read."""
+    try:
+        with path.open("rb") as f:
+            begins = f.read(len(_PNG_SIGNATURE)) == _PNG_SIGNATURE
+            f.seek(-len(_PNG_END), os.SEEK_END)
+            return begins and f.read() == _PNG_END
+    except OSError:
+        return False
+
+
+def _decode(
+    cv2: Any, data: NDArray[np.uint8]
+) -> tuple[NDArray[Any] | None, Image | None, dict[int, NDArray[np.uint8]]]:
+    """The pixels as stored, the same upright in BGR, and metadata (1, bytes) by kind.
+
+    Colours and alpha need two readings: only the colour reading honours the orientation.
+    """
+    try:
+        stored = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        if stored is None:
+            return None, None, {}
+        upright, kinds, payloads = cv2.imdecodeWithMetadata(data, cv2.IMREAD_COLOR)
+    except cv2.error:  # more pixels than OpenCV takes, for instance
+        return None, None, {}
+    blocks = (np.asarray(payload, np.uint8).reshape(1, -1) for payload in payloads)
+    return stored, upright, dict(zip(kinds, blocks, strict=True))
 
 
 def _read_bytes(path: Path) -> NDArray[np.uint8]:
@@ -164,13 +202,22 @@ def _read_bytes(path: Path) -> NDArray[np.uint8]:
         data = path.read_bytes()
     except OSError as error:
         raise ImageError(f"cannot read {path}: {error.strerror}; give a picture file") from error
-    # libpng would print its own complaint before we can make ours.
-    truncated_png = data.startswith(_PNG_SIGNATURE) and b"IEND" not in data[-64:]
-    if not data or truncated_png:
+    if not data or _is_cut(data):
         raise ImageError(
             f"{path} is {'empty' if not data else 'truncated'}; wanted is a whole picture"
         )
     return np.frombuffer(data, np.uint8)
+
+
+def _is_cut(data: bytes) -> bool:
+    """Whether the end of a PNG or JPEG is missing.
+
+    Decoders print their own complaint about it, and some fill a JPEG's missing part with grey.
+    """
+    if data.startswith(_PNG_SIGNATURE):
+        return b"IEND" not in data[-64:]
+    # A thumbnail has an end marker too, but at the file's start.
+    return data.startswith(_JPEG_SIGNATURE) and data.rfind(_JPEG_END) < len(data) // 2
 
 
 def _upright_alpha(stored: Image, image: Image) -> Image:
@@ -182,13 +229,6 @@ def _upright_alpha(stored: Image, image: Image) -> Image:
     return np.ascontiguousarray(stored[:, :, 3])
 
 
-def _find_profile(cv2: Any, kinds: Any, payloads: Any) -> NDArray[np.uint8] | None:
-    for kind, payload in zip(kinds, payloads, strict=True):
-        if kind == cv2.IMAGE_METADATA_ICCP:
-            return np.asarray(payload, np.uint8).reshape(1, -1)
-    return None
-
-
 def write_photograph(path: Path, photograph: Photograph) -> None:
     """Encode to ``path`` by its suffix; the file appears whole or not at all.
 
@@ -197,14 +237,28 @@ def write_photograph(path: Path, photograph: Photograph) -> None:
     """
     cv2 = _opencv()
     check_output(path, photograph)
-    kinds, payloads = [], []
-    if photograph.colour_profile is not None and path.suffix.lower() != ".bmp":
-        kinds, payloads = [cv2.IMAGE_METADATA_ICCP], [photograph.colour_profile]
+    kinds, payloads = _metadata_for(cv2, path.suffix.lower(), photograph)
     pixels = _stored_channels(cv2, photograph)
     done, encoded = cv2.imencodeWithMetadata(path.suffix, pixels, kinds, payloads)
     if not done:
         raise ImageError(f"{path} could not be encoded as {path.suffix}; choose another suffix")
     write_whole(path, encoded.tobytes())
+
+
+def _metadata_for(
+    cv2: Any, suffix: str, photograph: Photograph
+) -> tuple[list[int], list[NDArray[np.uint8]]]:
+    """Kinds and blocks of what a file of that suffix can hold."""
+    kinds, payloads = [], []
+    if photograph.colour_profile is not None and suffix != ".bmp":
+        kinds.append(cv2.IMAGE_METADATA_ICCP)
+        payloads.append(photograph.colour_profile)
+    exif = photograph.exif
+    limit = _LONGEST_EXIF.get(suffix, 0)
+    if exif is not None and len(exif) <= limit:
+        kinds.append(cv2.IMAGE_METADATA_EXIF)
+        payloads.append(np.frombuffer(exif, np.uint8).reshape(1, -1))
+    return kinds, payloads
 
 
 def check_output(path: Path, photograph: Photograph | None = None) -> None:

@@ -15,6 +15,7 @@ from runtime.images import (
     Photograph,
     check_image,
     from_model,
+    is_whole_png,
     read_image,
     read_photograph,
     to_model,
@@ -98,6 +99,41 @@ def test_exif_orientation_is_honoured(tmp_path: Path) -> None:
     assert read_image(tmp_path / "a.jpg").shape == (32, 16, 3)
 
 
+def save_lying(path: Path, photograph: Image) -> None:
+    """A picture stored on its side, with an EXIF block as cameras write it: maker and date."""
+    picture = PIL.Image.fromarray(photograph[:32, :48])
+    exif = picture.getexif()
+    exif.update({0x0112: 6, 0x010F: "Maker", 0x9003: "2026:01:02 03:04:05"})
+    picture.save(path, exif=exif)
+
+
+@pytest.mark.parametrize("source", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("target", [".jpg", ".png", ".webp"])
+def test_exif_is_kept_and_no_longer_turns_the_picture(
+    tmp_path: Path, photograph: Image, source: str, target: str
+) -> None:
+    save_lying(tmp_path / f"a{source}", photograph)
+    write_photograph(tmp_path / f"b{target}", read_photograph(tmp_path / f"a{source}"))
+    assert read_image(tmp_path / f"b{target}").shape == (48, 32, 3)
+    exif = PIL.Image.open(tmp_path / f"b{target}").getexif()
+    assert dict(exif) == {0x0112: 1, 0x010F: "Maker", 0x9003: "2026:01:02 03:04:05"}
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".tiff"])
+def test_a_format_without_exif_is_written_without_it(
+    tmp_path: Path, photograph: Image, suffix: str
+) -> None:
+    save_lying(tmp_path / "a.jpg", photograph)
+    write_photograph(tmp_path / f"b{suffix}", read_photograph(tmp_path / "a.jpg"))
+    assert read_image(tmp_path / f"b{suffix}").shape == (48, 32, 3)
+
+
+def test_an_exif_block_too_long_for_a_jpeg_is_left_out(tmp_path: Path) -> None:
+    long = replace(Photograph(np.zeros((4, 4, 3), np.uint8)), exif=bytes(70_000))
+    write_photograph(tmp_path / "a.jpg", long)
+    assert read_image(tmp_path / "a.jpg").shape == (4, 4, 3)
+
+
 def test_grayscale_files_stay_grayscale(tmp_path: Path) -> None:
     PIL.Image.new("L", (5, 4), 77).save(tmp_path / "a.png")
     photograph = read_photograph(tmp_path / "a.png")
@@ -135,6 +171,29 @@ def test_a_truncated_file_is_refused(
     path.write_bytes(encoded[: int(share * len(encoded))])
     with pytest.raises(ImageError, match="wanted is a whole"):
         read_image(path)
+
+
+def test_a_jpeg_cut_behind_the_end_marker_of_its_thumbnail_is_refused(
+    tmp_path: Path, photograph: Image
+) -> None:
+    encoded = cv2.imencode(".jpg", photograph)[1].tobytes()
+    thumbnail = cv2.imencode(".jpg", photograph[:16, :16])[1].tobytes()
+    comment = b"\xff\xfe" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    whole = encoded[:2] + comment + encoded[2:]
+    (tmp_path / "whole.jpg").write_bytes(whole)
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) * 3 // 4])
+    assert read_image(tmp_path / "whole.jpg").shape == photograph.shape
+    with pytest.raises(ImageError, match="truncated"):
+        read_image(tmp_path / "cut.jpg")
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"), [(slice(None), True), (slice(0, -1), False), (slice(0, 0), False)]
+)
+def test_a_whole_png_is_told_by_its_ends(tmp_path: Path, part: slice, expected: bool) -> None:
+    encoded = cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()
+    (tmp_path / "a.png").write_bytes(encoded[part])
+    assert is_whole_png(tmp_path / "a.png") is expected
 
 
 def test_a_text_file_is_refused(tmp_path: Path) -> None:

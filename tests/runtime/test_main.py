@@ -1,7 +1,8 @@
-"""The command line, run as a person runs it: in a process of its own."""
+"""The command line: what is written, what is printed, and the exit code."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from runtime.__main__ import build_parser, main
 from runtime.images import read_image
 
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "runtime", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 @pytest.fixture
@@ -26,77 +25,147 @@ def blurred(tmp_path: Path, photograph: NDArray[np.uint8]) -> Path:
     return path
 
 
+@pytest.fixture
+def folder(tmp_path: Path, photograph: NDArray[np.uint8]) -> Path:
+    """Three pictures, one of them broken."""
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "c.jpg"):
+        cv2.imwrite(str(tmp_path / "in" / name), photograph[:24, :32])
+    (tmp_path / "in" / "b.png").write_bytes(b"no picture")
+    return tmp_path / "in"
+
+
+def run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def check_refused(capsys: pytest.CaptureFixture[str], code: int, cause: str, wanted: int) -> None:
+    """One line that names the cause, the exit code wanted, no traceback."""
+    errors = capsys.readouterr().err
+    assert code == wanted
+    assert len(errors.strip().splitlines()) == 1
+    assert cause in errors
+
+
 def test_a_picture_is_written_with_the_size_of_the_input(blurred: Path, small_bundle: Path) -> None:
     target = blurred.with_name("sharp.png")
-    done = run(blurred, "-o", target, "--bundle", small_bundle)
+    command = [sys.executable, "-m", "runtime", blurred, "-o", target, "--bundle", small_bundle]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert read_image(target).shape == read_image(blurred).shape
 
 
-def test_all_options_are_taken(blurred: Path, small_bundle: Path) -> None:
+def test_one_picture_is_one_line(
+    blurred: Path, small_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = blurred.with_name("sharp.png")
+    assert run(blurred, "-o", target, "--bundle", small_bundle, "--steps", 0) == 0
+    engine, line = capsys.readouterr().out.splitlines()
+    assert engine.startswith("engine ")
+    assert line.startswith(f"{blurred} -> {target} (56x40, ")
+
+
+def test_all_options_are_taken(
+    blurred: Path, small_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     target = blurred.with_name("sharp.jpg")
-    options = ("--steps", 6, "--samples", 2, "--seed", 5, "--preset", "distortion")
-    assert run(blurred, "-o", target, "--bundle", small_bundle, *options).returncode == 0
-    assert target.exists()
+    options = ("--steps", 6, "--samples", 2, "--seed", 5, "--preset", "distortion", "--memory", 900)
+    flags = ("--compare", "--std", "--timings", "--overwrite", "--engine", "onnx-cpu")
+    assert run(blurred, "-o", target, "--bundle", small_bundle, *options, *flags) == 0
+    written = {path.name for path in blurred.parent.iterdir()} - {blurred.name}
+    assert written == {"sharp.jpg", "sharp.compare.png", "sharp.std.png"}
+    printed = capsys.readouterr().out
+    assert re.search(r"std 0 to [\d.]+ grey levels", printed)
+    assert re.search(r"milliseconds, mean of 1: decode [\d.]+, .*predictor .*encode", printed)
 
 
-def test_several_pictures_go_into_a_folder(blurred: Path, small_bundle: Path) -> None:
-    second = blurred.with_name("second.png")
-    second.write_bytes(blurred.read_bytes())
-    folder = blurred.with_name("out")
-    folder.mkdir()
-    done = run(blurred, second, "-o", folder, "--bundle", small_bundle, "--steps", 0)
-    assert done.returncode == 0
-    assert sorted(path.name for path in folder.iterdir()) == ["blurred.png", "second.png"]
+def test_a_failed_picture_is_named_counted_and_not_tried_again_alone(
+    folder: Path, small_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = (folder, "-o", folder.with_name("out"), "--bundle", small_bundle, "--steps", 0)
+    assert run(*arguments) == 1
+    first = capsys.readouterr()
+    assert "2 written" in first.out
+    assert "1 failed" in first.out
+    assert "b.png" in first.err
+    cv2.imwrite(str(folder / "b.png"), np.zeros((8, 8, 3), np.uint8))
+    assert run(*arguments) == 0
+    assert "1 written" in (second := capsys.readouterr().out)
+    assert "2 there already" in second
 
 
-def check_refused(done: subprocess.CompletedProcess[str], cause: str) -> None:
-    """One line that names the cause, exit code 2, no traceback."""
-    assert done.returncode == 2
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert cause in done.stderr
+def test_other_settings_into_the_same_folder_are_refused(
+    folder: Path, small_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = (folder / "a.png", "-o", folder.with_name("out"), "--bundle", small_bundle)
+    assert run(*arguments, "--steps", 0) == 0
+    capsys.readouterr()
+    check_refused(capsys, run(*arguments, "--steps", 5), "steps 0, now 5", wanted=2)
+    assert run(*arguments, "--steps", 5, "--samples", 1, "--overwrite") == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + b"x" * 500])
 def test_a_file_that_is_no_picture_is_refused(
-    tmp_path: Path, small_bundle: Path, content: bytes
+    tmp_path: Path, small_bundle: Path, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "bad.png"
     path.write_bytes(content)
     target = tmp_path / "out.png"
-    check_refused(run(path, "-o", target, "--bundle", small_bundle), "bad.png")
+    code = run(path, "-o", target, "--bundle", small_bundle)
+    check_refused(capsys, code, "bad.png", wanted=1)
     assert not target.exists()
 
 
-def test_a_failed_run_leaves_the_old_output(tmp_path: Path, small_bundle: Path) -> None:
+def test_a_failed_run_leaves_the_old_output(
+    tmp_path: Path, small_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
     (tmp_path / "out.png").write_bytes(b"old")
-    done = run(tmp_path / "bad.jpg", "-o", tmp_path / "out.png", "--bundle", small_bundle)
-    check_refused(done, "bad.jpg")
+    code = run(tmp_path / "bad.jpg", "-o", tmp_path / "out.png", "--bundle", small_bundle)
+    check_refused(capsys, code, "bad.jpg", wanted=1)
     assert (tmp_path / "out.png").read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_an_output_in_a_missing_folder_is_refused(blurred: Path, small_bundle: Path) -> None:
-    target = blurred.parent / "missing" / "out.png"
-    check_refused(run(blurred, "-o", target, "--bundle", small_bundle), "missing")
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [
+        (("IN", "-o", "missing/out.png"), "missing"),
+        (("IN", "-o", "out.txt"), ".txt"),
+        (("gone.png", "-o", "out.png"), "gone.png"),
+        (("*.jpg", "-o", "out"), "*.jpg"),
+        (("IN", "-o", "out.png", "--bundle", "no-such-bundle"), "no-such-bundle"),
+        (("IN", "-o", "out.png", "--engine", "abacus"), "abacus"),
+        (("IN", "-o", "out.png", "--steps", "501"), "0 to 500"),
+        (("IN", "-o", "out.png", "--memory", "0"), "memory"),
+        (("IN", "-o", "out.png", "--std", "--samples", "1"), "--std"),
+        (("IN", "-o", "out.png", "--ray-workers", "2"), "--ray"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_one_line(
+    blurred: Path,
+    arguments: tuple[str, ...],
+    cause: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(blurred.parent)
+    code = run(*(blurred.name if argument == "IN" else argument for argument in arguments))
+    check_refused(capsys, code, cause, wanted=2)
+    assert not Path("out.png").exists()
 
 
-def test_an_output_without_a_picture_suffix_is_refused(blurred: Path, small_bundle: Path) -> None:
-    done = run(blurred, "-o", blurred.with_name("out.txt"), "--bundle", small_bundle)
-    check_refused(done, ".txt")
+def test_what_the_parser_refuses_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        run("a.png", "-o", "b.png", "--steps", "many")
+    assert isinstance(left.value.code, int)
+    check_refused(capsys, left.value.code, "--steps", wanted=2)
 
 
-def test_a_missing_input_is_refused(tmp_path: Path, small_bundle: Path) -> None:
-    done = run(tmp_path / "gone.png", "-o", tmp_path / "out.png", "--bundle", small_bundle)
-    check_refused(done, "gone.png")
-
-
-def test_a_missing_bundle_is_refused(blurred: Path) -> None:
-    done = run(blurred, "-o", blurred.with_name("out.png"), "--bundle", "no-such-bundle")
-    check_refused(done, "no-such-bundle")
-
-
-def test_an_option_out_of_range_is_refused(blurred: Path, small_bundle: Path) -> None:
-    options = ("--bundle", small_bundle, "--steps", 501)
-    check_refused(run(blurred, "-o", blurred.with_name("out.png"), *options), "0 to 500")
+def test_the_options_that_the_readme_names_exist() -> None:
+    lines = re.findall(r"python -m runtime .*", README.read_text())
+    named = {option for line in lines for option in re.findall(r"--[a-z][a-z-]*", line)}
+    assert named
+    assert named <= {
+        option for action in build_parser()._actions for option in action.option_strings
+    }
