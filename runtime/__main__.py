@@ -124,7 +124,10 @@ def _here(settings: Settings) -> Iterator[Runner]:
     with Session(
         settings.bundle, engine=settings.engine, memory_mib=settings.memory_mib
     ) as session:
-        print(f"engine {session.engine}; bundle {session.bundle.manifest.name}")
+        print(
+            f"engine {session.engine} ({session.engine_reason}); "
+            f"bundle {session.bundle.manifest.name}"
+        )
         yield lambda jobs: run_here(session, jobs, settings)
 
 

@@ -25,7 +25,7 @@ def score_of(validation: Path) -> Callable[[str, Setting], Score]:
     pairs = find_pictures(validation)
     assert pairs.blurred is not None
     few = Pictures(pairs.sharp[::4], pairs.blurred[::4])
-    with Session() as session:
+    with Session(engine="onnx-cpu") as session:
         scores = [
             *evaluate(session, pairs, [Setting(10, 4)], progress=False),
             *evaluate(session, few, [Setting(10, 1), Setting(10, 8)], progress=False),
@@ -45,7 +45,7 @@ def test_all_pairs_together_gain_three_tenths(score_of: Callable[[str, Setting],
 
 def test_a_sharp_picture_stays_as_it_is(validation: Path) -> None:
     pairs = find_pictures(validation)
-    with Session() as session:
+    with Session(engine="onnx-cpu") as session:
         for path in pairs.sharp[::4]:
             sharp = read_image(path)
             assert psnr(sharp, session.deblur(sharp, steps=10, samples=4)) > 32.0

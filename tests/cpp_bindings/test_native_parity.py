@@ -24,7 +24,7 @@ def native(library: Library, small_bundle: Path) -> Iterator[NativeSession]:
 @pytest.fixture(scope="module")
 def python(small_bundle: Path) -> Iterator[runtime.Session]:
     pytest.importorskip("onnxruntime", reason="ONNX Runtime's Python package is not installed")
-    with runtime.Session(small_bundle) as session:
+    with runtime.Session(small_bundle, engine="onnx-cpu") as session:
         yield session
 
 

@@ -57,7 +57,7 @@ def test_a_worker_killed_half_way_costs_no_picture(
     )
     assert [outcome.job for outcome in outcomes if outcome.error is not None] == [jobs[7]]
     assert len({outcome.process for outcome in outcomes}) > 1
-    with Session(small_bundle) as session:
+    with Session(small_bundle, engine="onnx-cpu") as session:
         for job in jobs:
             alone = replace(job, target=tmp_path / "alone" / job.target.name)
             expected = next(run_here(session, (alone,), settings))

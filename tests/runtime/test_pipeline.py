@@ -25,7 +25,7 @@ SETTINGS = Settings(steps=0)
 
 @pytest.fixture(scope="module")
 def session(small_bundle: Path) -> Session:
-    return Session(small_bundle)
+    return Session(small_bundle, engine="onnx-cpu")
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ def test_a_memory_that_cannot_hold_the_picture_is_refused(
     small_bundle: Path, photograph: Image
 ) -> None:
     with pytest.raises(OptionError, match="MiB"):
-        Session(small_bundle, memory_mib=1).deblur(photograph)
+        Session(small_bundle, engine="onnx-cpu", memory_mib=1).deblur(photograph)
 
 
 def test_the_engine_is_named(session: Session) -> None:
@@ -151,7 +151,7 @@ def test_the_engine_is_named(session: Session) -> None:
 
 
 def test_a_closed_session_says_so(small_bundle: Path, crop: Image) -> None:
-    with Session(small_bundle) as session:
+    with Session(small_bundle, engine="onnx-cpu") as session:
         pass
     with pytest.raises(EngineError, match="closed"):
         session.deblur(crop)

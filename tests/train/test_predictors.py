@@ -178,7 +178,7 @@ def test_a_bundle_of_every_predictor_runs_in_the_runtime(
     save_tensors(checkpoint, model.state_dict(), Card(FORMAT, config, 0))
     export(checkpoint, tmp_path / "bundle")
     image = np.random.default_rng(0).integers(0, 256, (37, 50, 3), np.uint8)
-    with Session(tmp_path / "bundle") as session:
+    with Session(tmp_path / "bundle", engine="onnx-cpu") as session:
         assert session.deblur(image, steps=2, samples=1, preset="realtime").shape == image.shape
 
 
