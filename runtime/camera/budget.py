@@ -68,9 +68,10 @@ class Budget:
     """Keeps the 99th percentile of a frame's time within ``budget_ms`` by choosing the plan.
 
     ``plans`` come cheapest first. A plan that no longer fits is left as soon as the window says so,
-    for the best one that does; a better one is taken after ``patience`` frames in which it would
-    have stayed below ``margin`` of the budget, one rung at a time. When that proves wrong, the
-    patience doubles, so that the plan does not swing. May be used from several threads.
+    for the best one that does; the next better one is taken once it would have stayed below
+    ``margin`` of the budget for ``patience`` frames. Where that proves wrong, it takes twice the
+    patience to try that plan again, so that the plan does not swing. May be used from several
+    threads.
     """
 
     def __init__(
@@ -85,7 +86,8 @@ class Budget:
         self._budget_ms = budget_ms
         self._plans = tuple(plans)
         self._margin = margin
-        self._first_patience = self._patience = patience
+        self._first_patience = patience
+        self._patience = [patience] * len(self._plans)  # before each plan is taken
         self._load: deque[float] = deque(maxlen=window)
         self._rest_ms: deque[float] = deque(maxlen=window)
         self._costs_ms: dict[tuple[Hashable, Plan], float] = {}
@@ -160,18 +162,20 @@ class Budget:
         # Five frames: one slow frame at the very start is no trend.
         if self._rung == 0 or expected <= self._budget_ms or len(self._load) < 5:
             return None
-        if self._raised and self._frames_here <= self._patience:
-            self._patience = min(2 * self._patience, 32 * self._first_patience)
+        patience = self._patience[self._rung]
+        if self._raised and self._frames_here <= patience:
+            self._patience[self._rung] = min(2 * patience, 32 * self._first_patience)
         return self._move(min(self._best(), self._rung - 1), expected, raised=False)
 
     def _raise(self) -> str | None:
-        if self._rung + 1 == len(self._plans) or self._frames_here < self._patience:
+        if self._rung + 1 == len(self._plans):
+            return None
+        if self._frames_here < self._patience[self._rung + 1]:
             return None
         expected = self._expected_ms(self._rung + 1)
         if expected > self._margin * self._budget_ms:
             return None
-        if self._raised:  # the last raise has held
-            self._patience = self._first_patience
+        self._patience[self._rung] = self._first_patience  # this one has held
         return self._move(self._rung + 1, expected, raised=True)
 
     def _move(self, rung: int, expected_ms: float, *, raised: bool) -> str:
