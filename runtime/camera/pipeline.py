@@ -4,60 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
-from runtime.bundle import Bundle
-from runtime.camera.budget import Budget, Plan, ladder
 from runtime.camera.config import CameraConfig
-from runtime.camera.frames import DEFAULT_FPS, Frame, Image, Sink, Source
-from runtime.camera.live import BackOff, Paced, Primed, Reconnecting
+from runtime.camera.deblurring import Deblurred, Deblurring, SessionLike
+from runtime.camera.frames import DEFAULT_FPS, Frame, Sink, Source
+from runtime.camera.live import BackOff, Paced, Primed, Reconnecting, Say
 from runtime.camera.queues import StageQueue
 from runtime.camera.sinks import SinkSpec, open_sink
 from runtime.camera.sources import open_source
 from runtime.camera.statistics import Statistics, Summary
-from runtime.samplers import compile_table, with_steps
-from runtime.session import Session
 
 SourceSpec = int | str | Path | Source | Callable[[], Source]
-Say = Callable[[str], None]
 
 _LINE_S = 1.0
 _JOIN_S = 20.0  # beyond the timeouts of the sources
 _DONE_FRAMES = 2  # room between deblurring and writing: enough to overlap, little to go stale
-
-
-class Deblurrer(Protocol):
-    """What the pipeline needs of a ``Session``."""
-
-    @property
-    def engine(self) -> str: ...
-
-    @property
-    def bundle(self) -> Bundle: ...
-
-    def deblur(
-        self,
-        image: Image,
-        *,
-        steps: int | None = None,
-        samples: int | None = None,
-        seed: int = 0,
-        preset: str | None = None,
-    ) -> Image: ...
-
-
-@dataclass(frozen=True)
-class _Deblurred:
-    """What the second stage hands to the third."""
-
-    frame: Frame
-    plan: Plan
-    deblur_ms: float
 
 
 def _silent(_: str) -> None:
@@ -80,14 +45,14 @@ class CameraPipeline:
         source: SourceSpec,
         sink: SinkSpec = "null",
         *,
-        session: Deblurrer | None = None,
+        session: SessionLike | None = None,
         config: CameraConfig | None = None,
         say: Say = _silent,
         live: Say = _silent,
     ) -> None:
         self._source_spec = source
         self._sink_spec = sink
-        self._given_session = session
+        self._session = session
         self._config = config or CameraConfig()
         self._say = say
         self._live = live
@@ -96,16 +61,17 @@ class CameraPipeline:
         self._ended_by = "source"
         self._failures: list[BaseException] = []
         self._waiting: StageQueue[Frame] = StageQueue(1)
-        self._done: StageQueue[_Deblurred] = StageQueue(_DONE_FRAMES)
+        self._done: StageQueue[Deblurred] = StageQueue(_DONE_FRAMES)
         self._frames_in = 0
-        self._plan = Plan(0, 1)
-        self._budget: Budget | None = None
-        self._measured_s = 0.0
         self._statistics = Statistics(self._config.budget_ms)
 
     def stop(self) -> None:
         """End the run: frames on their way still come out. Safe in signal handlers and threads."""
-        self._stop("stop")
+        if not self._stopping.is_set():
+            self._ended_by = "stop"
+        self._stopping.set()
+        # The source may be waiting for a frame that never comes: what was read is enough.
+        self._waiting.close()
 
     def run(self) -> Summary:
         """Run until the source ends, ``stop`` is called, or a stage fails; returns what happened.
@@ -120,9 +86,9 @@ class CameraPipeline:
             drops = self._drops(source)
             fps = self._config.fps or source.fps or DEFAULT_FPS
             sink = stack.enter_context(closing(open_sink(self._sink_spec, fps, keep_time=drops)))
-            self._session = self._given_session or stack.enter_context(self._open_session())
-            self._say(f"engine {self._session.engine}; {source.name} -> {sink.name}")
-            self._choose_plans()
+            deblurring = Deblurring(self._session, self._config, self._say, self._clock)
+            self._deblurring = stack.enter_context(closing(deblurring))
+            self._say(f"engine {deblurring.engine}; {source.name} -> {sink.name}")
             self._source = self._prime(source, drops)
             room = self._config.queue_frames or (1 if drops else 4)
             self._waiting = StageQueue(room, drop_oldest=drops)
@@ -132,13 +98,6 @@ class CameraPipeline:
         if self._failures:
             raise self._failures[0]
         return self._summary(source, sink, drops, seconds)
-
-    def _stop(self, reason: str) -> None:
-        if not self._stopping.is_set():
-            self._ended_by = reason
-        self._stopping.set()
-        # The source may be waiting for a frame that never comes: what was read is enough.
-        self._waiting.close()
 
     # What the stages work with.
 
@@ -160,33 +119,16 @@ class CameraPipeline:
             return source.live
         return self._config.policy == "drop-oldest"
 
-    def _open_session(self) -> Session:
-        config = self._config
-        return Session(config.bundle, engine=config.engine, memory_mib=config.memory_mib)
-
-    def _choose_plans(self) -> None:
-        """The one plan of this run, or with a budget those that it may choose from."""
-        config = self._config
-        preset = self._session.bundle.preset(config.preset)
-        steps = preset.sampler.steps if config.steps is None else config.steps
-        samples = preset.samples if config.samples is None else config.samples
-        self._plan = Plan(steps, samples if steps > 0 else 1)
-        # Refused now, not at the first frame.
-        sampler = with_steps(preset.sampler, self._plan.steps)
-        compile_table(sampler, self._session.bundle.manifest.prediction)
-        if config.budget_ms is not None:
-            self._budget = Budget(config.budget_ms, ladder(self._plan, preset.sampler))
-
     def _prime(self, source: Source, drops: bool) -> Source:
-        """The source as the stages see it, after the budget's plans were measured on a frame.
+        """The source as the stages see it, after the budget's choices were measured on a frame.
 
         Measuring takes a while: it must not count as the latency of the first frames.
         """
         primed = source
-        if self._budget is not None:
+        if self._deblurring.measures:
             first = source.read()
             if first is not None:
-                self._measure(first.image)
+                self._deblurring.prepare(first.image)
                 primed = source if source.live else Primed(source, first)
         return Paced(primed, self._clock, self._stopping.wait) if drops else primed
 
@@ -205,32 +147,34 @@ class CameraPipeline:
             deblurrer.join()
 
     def _read(self) -> None:
-        first_s: float | None = None
         try:
-            while not self._stopping.is_set():
-                if self._frames_in == self._config.max_frames:
-                    self._ended_by = "limit"
-                    break
-                reading = self._source.read()
-                if reading is None:
-                    break
-                now_s = self._clock()
-                first_s = now_s if first_s is None else first_s
-                time_ms = reading.timestamp_ms
-                time_ms = 1000.0 * (now_s - first_s) if time_ms is None else time_ms
-                frame = Frame(reading.image, self._frames_in, time_ms, now_s)
-                if not self._waiting.put(frame):
-                    break
-                self._frames_in += 1
+            self._read_frames()
         except BaseException as error:
             self._failures.append(error)
         finally:
             self._waiting.close()
 
+    def _read_frames(self) -> None:
+        first_s: float | None = None
+        while not self._stopping.is_set():
+            if self._frames_in == self._config.max_frames:
+                self._ended_by = "limit"
+                return
+            reading = self._source.read()
+            if reading is None:
+                return
+            now_s = self._clock()
+            first_s = now_s if first_s is None else first_s
+            time_ms = reading.timestamp_ms
+            time_ms = 1000.0 * (now_s - first_s) if time_ms is None else time_ms
+            if not self._waiting.put(Frame(reading.image, self._frames_in, time_ms, now_s)):
+                return
+            self._frames_in += 1
+
     def _deblur(self) -> None:
         try:
             for frame in self._waiting:
-                if not self._done.put(self._deblurred(frame)):
+                if not self._done.put(self._deblurring.deblur(frame)):
                     break
         except BaseException as error:
             self._failures.append(error)
@@ -238,45 +182,13 @@ class CameraPipeline:
         finally:
             self._done.close()
 
-    def _deblurred(self, frame: Frame) -> _Deblurred:
-        if self._budget is not None:
-            if not self._budget.knows(frame.size):
-                self._measure(frame.image)
-            self._plan = self._budget.plan
-        plan = self._plan
-        began_s = self._clock()
-        image = self._run_plan(frame.image, plan)
-        deblur_ms = 1000.0 * (self._clock() - began_s)
-        sharp = Frame(image, frame.index, frame.timestamp_ms, frame.arrived_s)
-        return _Deblurred(sharp, plan, deblur_ms)
-
-    def _run_plan(self, image: Image, plan: Plan) -> Image:
-        return self._session.deblur(
-            image,
-            steps=plan.steps,
-            samples=plan.samples,
-            seed=self._config.seed,
-            preset=self._config.preset,
-        )
-
-    def _measure(self, image: Image) -> None:
-        """Measure the budget's plans on ``image`` and choose one."""
-
-        def milliseconds(plan: Plan) -> float:
-            began_s = self._clock()
-            self._run_plan(image, plan)
-            return 1000.0 * (self._clock() - began_s)
-
-        assert self._budget is not None
-        self._say(self._budget.measure(image.shape[:2], milliseconds))
-        self._measured_s = self._clock()
-
     def _write(self, sink: Sink, *, budget_latency: bool) -> None:
         line_s = self._clock()
         for done in self._done:
             more = sink.write(done.frame)
             now_s = self._clock()
             latency_ms = 1000.0 * (now_s - done.frame.arrived_s)
+            # Where frames wait in line on purpose, the budget is for the work on them.
             self._account(done, now_s, latency_ms, latency_ms if budget_latency else done.deblur_ms)
             if not more:
                 self._ended_by = "sink"
@@ -286,38 +198,32 @@ class CameraPipeline:
                 self._live(self._line())
 
     def _account(
-        self, done: _Deblurred, now_s: float, latency_ms: float, budgeted_ms: float
+        self, done: Deblurred, now_s: float, latency_ms: float, budgeted_ms: float
     ) -> None:
-        size: tuple[int, int] = done.frame.size
         self._statistics.written(
-            size,
+            done.frame.size,
             done.plan,
             written_s=now_s,
             latency_ms=latency_ms,
             deblur_ms=done.deblur_ms,
             budgeted_ms=budgeted_ms,
         )
-        if self._budget is not None and done.frame.arrived_s >= self._measured_s:
-            self._adapt(self._budget, size, done, budgeted_ms)
-
-    def _adapt(self, budget: Budget, size: Hashable, done: _Deblurred, budgeted_ms: float) -> None:
-        change = budget.observe(size, done.plan, done.deblur_ms, budgeted_ms)
-        if change is not None:
+        if self._deblurring.observe(done, budgeted_ms):
             self._statistics.plan_changes += 1
-            self._say(change)
 
     # What is said about it.
 
     def _line(self) -> str:
-        return self._statistics.line(self._frames_in, self._waiting.dropped, self._plan)
+        dropped, plan = self._waiting.dropped, self._deblurring.plan
+        return self._statistics.line(self._frames_in, dropped, plan)
 
     def _summary(self, source: Source, sink: Sink, drops: bool, seconds: float) -> Summary:
         statistics = self._statistics
         return Summary(
             source=source.name,
             sink=sink.name,
-            engine=self._session.engine,
-            bundle=self._session.bundle.manifest.name,
+            engine=self._deblurring.engine,
+            bundle=self._deblurring.bundle,
             policy="drop-oldest" if drops else "block",
             ended_by=self._ended_by,
             frames_in=self._frames_in,
@@ -332,7 +238,7 @@ class CameraPipeline:
             plan_changes=statistics.plan_changes,
             sizes=dict(statistics.sizes),
             budget_ms=self._config.budget_ms,
-            over_budget=None if self._budget is None else statistics.over_budget,
+            over_budget=None if self._config.budget_ms is None else statistics.over_budget,
         )
 
 

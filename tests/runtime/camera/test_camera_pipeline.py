@@ -114,7 +114,7 @@ def test_the_three_stages_overlap() -> None:
 def test_a_still_scene_gives_identical_frames(small_bundle: Path) -> None:
     picture = skimage.data.astronaut()[100:132, 100:140]
     frames: list[Image] = []
-    config = CameraConfig(bundle=str(small_bundle), steps=2, samples=2, seed=7)
+    config = CameraConfig(bundle=str(small_bundle), preset="realtime", samples=2, seed=7)
     source = ListSource([picture.copy() for _ in range(4)])
     CameraPipeline(source, lambda frame: frames.append(frame.image), config=config).run()
     assert len(frames) == 4
@@ -161,11 +161,11 @@ def test_an_encoded_video_goes_through_the_real_engine_whole(
     for picture in panning(20):
         writer.write(picture[:, :, ::-1])
     writer.release()
-    config = CameraConfig(bundle=str(small_bundle), engine="onnx-cpu", steps=1, samples=1)
+    config = CameraConfig(bundle=str(small_bundle), engine="onnx-cpu", preset="realtime")
     summary = CameraPipeline(blurred, sharp, config=config).run()
     assert (summary.frames_in, summary.frames_out, summary.frames_dropped) == (20, 20, 0)
     assert summary.engine.startswith("onnx-cpu")
-    assert summary.plans == {"T=1": 20}
+    assert summary.plans == {"T=2": 20}
     capture = cv2.VideoCapture(str(sharp))
     images = [image for there, image in iter(capture.read, (False, None)) if there]
     assert [read_number(image) for image in images] == list(range(20))
@@ -323,6 +323,18 @@ def test_with_a_budget_no_frame_of_a_file_is_lost_to_measuring() -> None:
         ListSource(numbered(3)), frames.append, session=LightSession(), config=config
     ).run()
     assert [int(frame.image[0, 0, 0]) for frame in frames] == [255, 254, 253]
+
+
+def test_a_budget_on_a_real_engine_measures_tiles_and_steps(small_bundle: Path) -> None:
+    picture = skimage.data.astronaut()[:160, :160]
+    said: list[str] = []
+    config = CameraConfig(bundle=str(small_bundle), preset="realtime", budget_ms=60_000.0, steps=1)
+    source = ListSource([picture, picture])
+    summary = CameraPipeline(source, config=config, say=said.append).run()
+    assert summary.plans == {"T=1": 2}
+    assert "tiles" in said[1]
+    assert "in quarters of the frame" in said[1]
+    assert said[2].startswith("budget 60000 ms: T=1")
 
 
 def test_steps_out_of_range_are_refused_before_a_frame_is_read() -> None:
