@@ -4,9 +4,9 @@
     python scripts/soak_camera.py --frames 10000
 
 The frames are small and the engine is light, so that an hour's worth takes minutes; what is soaked
-is everything around the engine. On the way the source vanishes and comes back, the size changes, a
-budget measures, and an output file is written. Ends with exit code 1 where memory, threads or open files
-grew, or where a frame was lost.
+is everything around the engine. On the way the source vanishes and comes back, the size changes,
+plans are measured for a budget, and an output file is written. Ends with exit code 1 where memory,
+threads or open files grew, or where a frame was lost.
 """
 
 from __future__ import annotations

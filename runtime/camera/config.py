@@ -17,7 +17,9 @@ class CameraConfig:
 
     ``bundle``, ``engine`` and ``memory_mib`` are those of ``Session``, ``preset``, ``steps``,
     ``samples`` and ``seed`` those of ``Session.deblur``. With ``budget_ms`` the pipeline chooses
-    steps and samples itself, and ``steps`` and ``samples`` are the most it may take.
+    steps and samples itself, and ``steps`` and ``samples`` are the most it may take. The budget is
+    for a frame's time from arriving to being written, or for the deblurring alone where frames
+    wait in line because none may be lost.
 
     ``policy`` "block" loses no frame, "drop-oldest" lets frames give way to newer ones and plays
     a file at its own speed; "auto" drops for live sources and blocks for files. ``queue_frames``
