@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -138,15 +139,23 @@ def open_file(path: Path) -> CaptureSource:
 
 
 def open_url(url: str) -> CaptureSource:
-    """An RTSP, HTTP or other stream; a URL of known length is a file. Raises ImageError."""
+    """An RTSP, HTTP or other stream; a URL of known length is a file. Raises ImageError.
+
+    A password in ``url`` is left out of the name, the messages and so of the summary.
+    """
     cv2 = load()
-    _require_backend(cv2.CAP_FFMPEG, "FFmpeg", url)
+    name = _without_password(url)
+    _require_backend(cv2.CAP_FFMPEG, "FFmpeg", name)
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS]
     limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS]
     capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
     if not capture.isOpened():
-        raise ImageError(f"cannot open {url} with OpenCV's FFmpeg; check that it is being served")
-    return CaptureSource(url, capture, live=capture.get(cv2.CAP_PROP_FRAME_COUNT) <= 0)
+        raise ImageError(f"cannot open {name} with OpenCV's FFmpeg; check that it is being served")
+    return CaptureSource(name, capture, live=capture.get(cv2.CAP_PROP_FRAME_COUNT) <= 0)
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(?<=://)[^/@]*@", "", url)
 
 
 def _require_backend(backend: int, name: str, source: str) -> None:

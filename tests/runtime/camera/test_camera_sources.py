@@ -79,6 +79,12 @@ def test_a_file_that_is_no_video_is_refused_without_noise(
     assert capfd.readouterr().err == ""
 
 
+def test_a_password_in_a_url_is_not_shown() -> None:
+    with pytest.raises(ImageError, match="//127") as refusal:
+        open_source("rtsp://me:secret@127.0.0.1:9/stream")
+    assert "secret" not in str(refusal.value)
+
+
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no pictures"):
         open_source(tmp_path)
