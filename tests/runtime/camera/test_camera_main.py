@@ -33,8 +33,9 @@ def test_a_video_is_deblurred_and_accounted_for(
     video: Path, small_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target, report = video.with_name("out.mp4"), video.with_name("report.json")
-    options = ["--bundle", str(small_bundle), "--steps", "0", "--frames", "5"]
-    assert main([str(video), "-o", str(target), *options, "--json", str(report)]) == 0
+    options = ["--bundle", str(small_bundle), "--engine", "onnx-cpu", "--steps", "0"]
+    options += ["--frames", "5", "--json", str(report)]
+    assert main([str(video), "-o", str(target), *options]) == 0
     summary = json.loads(report.read_text())
     assert (summary["frames_in"], summary["frames_out"], summary["frames_dropped"]) == (5, 5, 0)
     assert set(summary["latency_ms"]) == {"p50", "p90", "p99", "max", "mean", "sampled"}
@@ -48,8 +49,8 @@ def test_a_video_is_deblurred_and_accounted_for(
 def test_the_summary_alone_goes_to_standard_output(
     video: Path, small_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ["--bundle", str(small_bundle), "--steps", "0", "--frames", "2", "--json", "-"]
-    assert main([str(video), *options]) == 0
+    options = ["--bundle", str(small_bundle), "--engine", "fake", "--steps", "0"]
+    assert main([str(video), *options, "--frames", "2", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["ended_by"] == "limit"
 
 
@@ -57,7 +58,8 @@ def test_sigterm_ends_the_program_with_a_playable_file(video: Path, small_bundle
     target = video.with_name("out.avi")
     command = [sys.executable, "-m", "runtime.camera", str(video), "-o", str(target)]
     # Played at its own speed, the video lasts a minute.
-    command += ["--bundle", str(small_bundle), "--steps", "0", "--policy", "drop-oldest"]
+    command += ["--bundle", str(small_bundle), "--engine", "onnx-cpu", "--steps", "0"]
+    command += ["--policy", "drop-oldest"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     started = time.monotonic()
     while not target.with_name(".out.part.avi").exists() and process.poll() is None:

@@ -114,7 +114,9 @@ def test_the_three_stages_overlap() -> None:
 def test_a_still_scene_gives_identical_frames(small_bundle: Path) -> None:
     picture = skimage.data.astronaut()[100:132, 100:140]
     frames: list[Image] = []
-    config = CameraConfig(bundle=str(small_bundle), preset="realtime", samples=2, seed=7)
+    config = CameraConfig(
+        bundle=str(small_bundle), engine="onnx-cpu", preset="realtime", samples=2, seed=7
+    )
     source = ListSource([picture.copy() for _ in range(4)])
     CameraPipeline(source, lambda frame: frames.append(frame.image), config=config).run()
     assert len(frames) == 4
@@ -339,7 +341,9 @@ def test_with_a_budget_no_frame_of_a_file_is_lost_to_measuring() -> None:
 def test_a_budget_on_a_real_engine_measures_tiles_and_steps(small_bundle: Path) -> None:
     picture = skimage.data.astronaut()[:160, :160]
     said: list[str] = []
-    config = CameraConfig(bundle=str(small_bundle), preset="realtime", budget_ms=60_000.0, steps=1)
+    config = CameraConfig(
+        bundle=str(small_bundle), engine="onnx-cpu", preset="realtime", budget_ms=6e4, steps=1
+    )
     source = ListSource([picture, picture])
     summary = CameraPipeline(source, config=config, say=said.append).run()
     assert summary.plans == {"T=1": 2}

@@ -39,7 +39,7 @@ def test_frames_are_shown_in_a_window(tmp_path: Path, display: str) -> None:
     for number, picture in enumerate(numbered(5, 24, 32)):
         cv2.imwrite(str(tmp_path / f"{number}.png"), picture)
     done = subprocess.run(
-        [sys.executable, "-m", "runtime.camera", str(tmp_path), "-o", "window", "--steps", "0"],
+        [sys.executable, "-m", "runtime.camera", str(tmp_path), "-o", "window", "--engine", "fake"],
         env={**os.environ, "DISPLAY": display},
         capture_output=True,
         text=True,
