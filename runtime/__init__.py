@@ -3,6 +3,8 @@
 Importing this package costs numpy and msgspec; engines and OpenCV are imported when first used.
 """
 
+from typing import TYPE_CHECKING
+
 from runtime.errors import (
     BundleError,
     DvsrError,
@@ -15,8 +17,12 @@ from runtime.images import to_uint8
 from runtime.session import Session, deblur
 from runtime.version import __version__
 
+if TYPE_CHECKING:
+    from runtime.camera import CameraPipeline
+
 __all__ = [
     "BundleError",
+    "CameraPipeline",
     "DvsrError",
     "EngineError",
     "ImageError",
@@ -27,3 +33,12 @@ __all__ = [
     "deblur",
     "to_uint8",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # Cameras need OpenCV; most who import this package read no video.
+    if name == "CameraPipeline":
+        from runtime.camera import CameraPipeline
+
+        return CameraPipeline
+    raise AttributeError(f"module 'runtime' has no attribute '{name}'")
