@@ -154,7 +154,7 @@ class CudaDriver:
     def pin(self, size: int) -> Pinned:
         address = int(self._call("cuMemHostAlloc", size, 0))
         view = (ctypes.c_uint8 * size).from_address(address)
-        return Pinned(address, np.frombuffer(view, np.uint8))
+        return Pinned(address, np.ctypeslib.as_array(view))
 
     def unpin(self, pinned: Pinned) -> None:
         self._call("cuMemFreeHost", pinned.address)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ Images = NDArray[np.uint8]
 _SHARE_OF_FREE_MEMORY = 0.9
 # Noise is worth keeping while it leaves room for several sizes of picture.
 _SHARE_FOR_NOISE = 0.5
+# A camera asks for the same one again and again; a folder of photographs for many.
+_LAYOUTS_REMEMBERED = 64
 
 
 class DeviceLoop:
@@ -53,6 +56,7 @@ class DeviceLoop:
         self._lock = threading.Lock()
         self._kernels = Kernels(driver)
         self._scratch = Scratch(driver)
+        self._layouts: dict[tuple[Any, ...], Layout] = {}
         self._cache = WorkCache(driver, graph, self._budget_bytes, self._scratch)
 
     def run(self, request: Request) -> Result:
@@ -146,6 +150,18 @@ class DeviceLoop:
         Raises EngineError where no batch is in the profile; what is too large for the memory is
         laid out all the same, one at a time, and refused when it is made.
         """
+        asked = (pictures, *request.images.shape[1:3], request.samples, *_extras(request))
+        signature = (*asked, table_checksum(request.table))
+        known = self._layouts.get(signature)
+        if known is not None and self._cache.holds(self._key(request, known)):
+            return known
+        layout = self._search(request, pictures)
+        if len(self._layouts) >= _LAYOUTS_REMEMBERED:
+            self._layouts.clear()
+        self._layouts[signature] = layout
+        return layout
+
+    def _search(self, request: Request, pictures: int) -> Layout:
         layout, refusal = None, None
         steps = request.table.steps
         budget = self._budget_bytes()
@@ -238,8 +254,6 @@ class DeviceLoop:
 
 def _layout(request: Request, pictures: int, at_once: int) -> Layout:
     _, height_px, width_px, _ = request.images.shape
-    asked = {"std": request.want_std, "samples": request.want_samples}
-    extras = tuple(name for name, wanted in asked.items() if wanted)
     steps = request.table.steps
     return Layout(
         pictures=pictures,
@@ -250,8 +264,13 @@ def _layout(request: Request, pictures: int, at_once: int) -> Layout:
         start=float(np.float32(request.table.start)),
         rows=table_rows(request.table).reshape(steps, len(COLUMNS)),
         resident=True,
-        extras=extras if steps else (),
+        extras=_extras(request) if steps else (),
     )
+
+
+def _extras(request: Request) -> tuple[str, ...]:
+    asked = {"std": request.want_std, "samples": request.want_samples}
+    return tuple(name for name, wanted in asked.items() if wanted)
 
 
 def _result(
@@ -274,21 +293,21 @@ def _result(
 
 
 def _joined(parts: Sequence[Result]) -> Result:
-    first = parts[0]
     stages = {stage: 0.0 for part in parts for stage in part.stages_ms}
     for part in parts:
         for stage, took in part.stages_ms.items():
             stages[stage] += took
     return Result(
         images=np.concatenate([part.images for part in parts]),
-        std=None
-        if first.std is None
-        else np.concatenate([p.std for p in parts if p.std is not None]),
-        samples=None
-        if first.samples is None
-        else np.concatenate([p.samples for p in parts if p.samples is not None]),
+        std=_stacked([part.std for part in parts]),
+        samples=_stacked([part.samples for part in parts]),
         stages_ms=stages,
     )
+
+
+def _stacked(parts: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
+    present = [part for part in parts if part is not None]
+    return np.concatenate(present) if present else None
 
 
 def _picture(values: Mapping[str, Floats], index: int) -> dict[str, Floats]:

@@ -104,10 +104,7 @@ class Layout:
 
     def buffers(self) -> dict[str, int]:
         """Names and bytes of all device buffers."""
-        one, batch = (
-            _FLOAT_BYTES * 3 * self.pixels * self.pictures,
-            _FLOAT_BYTES * self.batch_floats,
-        )
+        one, batch = _FLOAT_BYTES * self.picture_bytes, _FLOAT_BYTES * self.batch_floats
         sizes = {"input": self.input_bytes, "output": self.output_bytes, "y": batch, "guess": one}
         if len(self.rows):
             sizes |= dict.fromkeys(("z0", "z1", "residual0", "residual1", "zero"), batch)
