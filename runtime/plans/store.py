@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,8 @@ class Plans:
             others = " (there are some of another library)" if mine else ""
             raise EngineError(
                 f"{self.directory} holds no {library} engine of the {graph}{others}; build it: "
-                f"python -m export.trt {self.bundle.directory} --library {library}"
+                f"python -m export.trt {shlex.quote(str(self.bundle.directory))} "
+                f"--library {library}"
             )
         apart = {card.file: self._runtime_obstacles(card, version, device) for card in candidates}
         fitting = [card for card in candidates if not apart[card.file]]

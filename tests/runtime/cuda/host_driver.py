@@ -170,19 +170,27 @@ class HostDriver:
             raise EngineError(f"{name} failed with CUDA_ERROR_UNKNOWN")
 
 
+def sessions_of(bundle: Bundle) -> dict[str, Any]:
+    """ONNX Runtime sessions of both networks."""
+    from onnxruntime import InferenceSession
+
+    graphs = {"predictor": bundle.manifest.predictor, "step": bundle.manifest.step}
+    return {name: InferenceSession(str(bundle.path(graph.file))) for name, graph in graphs.items()}
+
+
 class HostNetworks:
-    """The two networks of ``bundle``, for sizes up to ``max_px`` a side and ``max_batch``."""
+    """Both networks by their ``sessions``, for sizes up to ``max_px`` a side and ``max_batch``."""
 
     def __init__(
-        self, driver: HostDriver, bundle: Bundle, *, max_batch: int = 1, max_px: int = 64
+        self,
+        driver: HostDriver,
+        sessions: Mapping[str, Any],
+        *,
+        max_batch: int = 1,
+        max_px: int = 64,
     ) -> None:
-        from onnxruntime import InferenceSession
-
         self.driver, self.max_batch, self.max_px = driver, max_batch, max_px
-        manifest = bundle.manifest
-        graphs = {"predictor": manifest.predictor, "step": manifest.step}
-        self.signatures = graphs
-        self.sessions = {n: InferenceSession(str(bundle.path(g.file))) for n, g in graphs.items()}
+        self.sessions = sessions
         self.capturable = True
         self.refusing: set[str] = set()
         self.poison = False
@@ -236,11 +244,11 @@ class HostRunner:
 
     def _compute(self, bound: Mapping[str, int], scratch: tuple[int, int]) -> None:
         assert self.open, "a network was run after its context was closed"
-        driver, signature = self.networks.driver, self.networks.signatures[self.graph]
-        driver.at(*scratch)
-        values = {tensor.name: self._view(tensor.name, bound) for tensor in signature.inputs}
-        names = [tensor.name for tensor in signature.outputs]
-        results = self.networks.sessions[self.graph].run(names, values)
+        session = self.networks.sessions[self.graph]
+        self.networks.driver.at(*scratch)
+        values = {given.name: self._view(given.name, bound) for given in session.get_inputs()}
+        names = [given.name for given in session.get_outputs()]
+        results = session.run(names, values)
         for name, result in zip(names, results, strict=True):
             self._view(name, bound)[:] = np.nan if self.networks.poison else result
 
