@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,18 +13,33 @@ import pytest
 from runtime.bundle import Bundle, open_bundle
 from runtime.cuda.kernels import SOURCE
 
+HERE = Path(__file__).parent
+Build = Callable[[Path, Path], None]
+
 
 @pytest.fixture(scope="session")
-def host_kernels(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    """tests/runtime/cuda/host_kernels.cpp, with one rounding for each operation as on the GPU."""
+def build_for_host() -> Build:
+    """Builds a shared library, with one rounding for each operation as on the GPU."""
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         pytest.skip("there is no C++ compiler to build the kernels for the host with")
+    flags = ["-std=c++17", "-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
+    flags += ["-Wno-unknown-pragmas", "-shared", "-fPIC", f"-I{SOURCE.parent}", f"-I{HERE}"]
+
+    # Two libraries with the same kernels may live in one process: each calls its own.
+    flags.append("-Wl,-Bsymbolic")
+
+    def build(source: Path, target: Path) -> None:
+        subprocess.run([compiler, *flags, str(source), "-o", str(target)], check=True)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def host_kernels(build_for_host: Build, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """tests/runtime/cuda/host_kernels.cpp."""
     target = tmp_path_factory.mktemp("kernels") / "host_kernels.so"
-    source = Path(__file__).with_name("host_kernels.cpp")
-    command = [compiler, "-std=c++17", "-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
-    command += ["-Wno-unknown-pragmas", "-shared", "-fPIC", f"-I{SOURCE.parent}"]
-    subprocess.run([*command, str(source), "-o", str(target)], check=True)
+    build_for_host(HERE / "host_kernels.cpp", target)
     return ctypes.CDLL(str(target))
 
 
