@@ -23,8 +23,11 @@ Argument = ctypes.c_uint64 | ctypes.c_float
 
 _ADVICE = {
     "CUDA_ERROR_NO_DEVICE": "check the driver with nvidia-smi",
-    "CUDA_ERROR_INVALID_SOURCE": "the GPU is older than this CUDA serves; take another engine",
+    "CUDA_ERROR_INVALID_IMAGE": "the driver is older than nvidia-cuda-nvrtc: update the driver",
     "CUDA_ERROR_NO_BINARY_FOR_GPU": "update nvidia-cuda-nvrtc: it does not know this GPU",
+    "CUDA_ERROR_UNSUPPORTED_PTX_VERSION": (
+        "the driver is older than nvidia-cuda-nvrtc: update the driver"
+    ),
     "CUDA_ERROR_ILLEGAL_ADDRESS": "the GPU's state is lost: start the program again",
     "CUDA_ERROR_LAUNCH_FAILED": "the GPU's state is lost: start the program again",
 }

@@ -187,22 +187,11 @@ class WorkCache:
             raise
         return stages
 
-    def capture(self, key: Key) -> str:
-        """Warm up ``key``, capture it where that is due, and return the verdict."""
-        self.run(key)
-        self.run(key)
-        return self.verdict(key)
-
     def drop(self, key: Key) -> None:
         """Let go of one piece of work and its graph."""
         entry = self._entries.pop(key)
         self._drop_graph(entry)
         entry.work.close()
-
-    def drop_graphs(self) -> None:
-        """Let go of all graphs; the work stays, and is captured again when it is next run."""
-        for entry in self._entries.values():
-            self._drop_graph(entry)
 
     def clear(self) -> None:
         """Let go of everything, the scratch memory included."""

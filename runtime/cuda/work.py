@@ -111,7 +111,8 @@ class LoopWork(_Held):
     def fill(self, images: Images, seed: int) -> None:
         """Hand in uint8 (pictures, H, W, 3) and the seed of the next run."""
         self._ticket += 1
-        self._input.bytes[:16].view(np.uint64)[:] = (self._ticket, seed)
+        head = self._input.bytes[:16].view(np.uint64)
+        head[0], head[1] = self._ticket, seed
         self._input.bytes[HEAD_BYTES:].reshape(images.shape)[:] = images
 
     def prepare(self) -> None:

@@ -129,16 +129,6 @@ def test_a_graph_is_not_replayed_once_an_address_or_context_has_changed(
     assert piece.done[3:] == [2, 2]
 
 
-def test_dropping_all_graphs_keeps_the_work_and_captures_it_again(driver: HostDriver) -> None:
-    cache = cache_of(driver)
-    add(cache, driver, 8)
-    for _ in range(2):
-        cache.run(key(8))
-    cache.drop_graphs()
-    assert not driver.graphs
-    assert calls_of(driver, cache)[0] == "begin_capture"
-
-
 def test_the_least_recently_used_work_goes_first(driver: HostDriver) -> None:
     cache = cache_of(driver, budget=3 * KIB)
     pieces = {width: add(cache, driver, width) for width in (8, 16, 24)}
