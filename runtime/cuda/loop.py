@@ -54,6 +54,7 @@ class DeviceLoop:
         self._precision = precision
         self._memory_mib = memory_mib
         self._lock = threading.Lock()
+        self._closed = False
         self._kernels = Kernels(driver)
         self._scratch = Scratch(driver)
         self._layouts: dict[tuple[Any, ...], Layout] = {}
@@ -115,8 +116,11 @@ class DeviceLoop:
         return z_next, residual
 
     def close(self) -> None:
-        """Give everything back; no call is allowed after this one."""
+        """Give everything back; calls after this one raise EngineError, but for another of it."""
+        if self._closed:
+            return
         with self._entered():
+            self._closed = True
             self._cache.clear()
             self._networks.close()
             self._driver.close()
@@ -125,6 +129,8 @@ class DeviceLoop:
     def _entered(self) -> Iterator[None]:
         """One caller at a time: there is one stream, and one set of buffers for each size."""
         with self._lock:
+            if self._closed:
+                raise EngineError("this engine is closed; open another")
             self._driver.enter()
             yield
 

@@ -8,6 +8,7 @@ against lists read from the real bindings.
 from __future__ import annotations
 
 import importlib
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -73,6 +74,10 @@ class TensorRTEngine:
         except BaseException:
             driver.close()
             raise
+        # Device memory must not outlive an engine that nobody closed. At the program's end it
+        # goes anyway, and CUDA may be gone before.
+        self._close = weakref.finalize(self, self._loop.close)
+        self._close.atexit = False
 
     @property
     def name(self) -> str:
@@ -102,8 +107,8 @@ class TensorRTEngine:
         return self._loop.prewarm(requests)
 
     def close(self) -> None:
-        """Give the device's memory back; no call is allowed after this one."""
-        self._loop.close()
+        """Give the device's memory back; calls after this one raise EngineError."""
+        self._close()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ The names and arguments of the real libraries are held by tests/export/engines/t
 from __future__ import annotations
 
 import ctypes
+import gc
 import shutil
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -267,6 +268,19 @@ def test_work_that_cannot_be_captured_runs_without_a_graph_and_says_so(
 def test_closing_gives_the_device_back(library: Library, bundle: Bundle) -> None:
     engine = open_it(bundle, library)
     engine.predict(np.zeros((1, 3, 16, 16), np.float32))
-    engine.close()
+    for _ in range(2):
+        engine.close()
     assert not library.driver.memory
     assert library.driver.calls[-1] == "close"
+    with pytest.raises(EngineError, match="closed; open another"):
+        engine.predict(np.zeros((1, 3, 16, 16), np.float32))
+
+
+def test_an_engine_that_nobody_closed_gives_the_device_back_when_it_goes(
+    library: Library, bundle: Bundle
+) -> None:
+    engine = open_it(bundle, library)
+    engine.predict(np.zeros((1, 3, 16, 16), np.float32))
+    del engine
+    gc.collect()
+    assert not library.driver.memory
