@@ -10,10 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from export.engines.devices import Device, cuda_devices
 from export.engines.library import SOURCES, Library, installed, open_library
-from export.engines.plan import Options, Profile
 from runtime.errors import DvsrError
+from runtime.plans.devices import Device, cuda_devices
+from runtime.plans.shapes import Options, Profile
 from runtime.version import __version__
 
 # Distribution, what it is for, and the extra of this package that brings it.

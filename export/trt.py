@@ -6,13 +6,10 @@ import argparse
 from pathlib import Path
 
 from export.engines.builder import Builder, Finished, build_engines
-from export.engines.devices import Device, cuda_devices
-from export.engines.identity import Identity, rebuild_command
 from export.engines.library import SOURCES, Library, installed, open_library
 from export.engines.memory import describe_bytes
 from export.engines.plan import (
     BuildConfig,
-    Options,
     check_level,
     parse_counts,
     parse_mib,
@@ -21,9 +18,13 @@ from export.engines.plan import (
     plan_sizes,
 )
 from export.engines.proof import describe as describe_proof
-from export.engines.store import DIRECTORY, Store
+from export.engines.store import Store
 from runtime.bundle import Bundle, open_bundle
 from runtime.command import run_command
+from runtime.plans.devices import Device, cuda_devices
+from runtime.plans.identity import Identity, rebuild_command
+from runtime.plans.shapes import Options
+from runtime.plans.store import DIRECTORY
 
 
 def build_parser() -> argparse.ArgumentParser:

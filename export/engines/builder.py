@@ -8,16 +8,18 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from export.engines.identity import CARD_FORMAT, Card, Identity
 from export.engines.library import Built, Library
 from export.engines.memory import describe_bytes, ladder, largest, read_memory
-from export.engines.plan import MIB, BuildConfig, Counts, Size, SizeRange, graphs_of
+from export.engines.plan import MIB, BuildConfig
 from export.engines.progress import Progress
 from export.engines.proof import prove
 from export.engines.store import Store
 from runtime.bundle import Bundle, FileEntry, sha256
 from runtime.errors import OptionError
 from runtime.files import write_whole
+from runtime.plans.card import CARD_FORMAT, Card
+from runtime.plans.identity import Identity
+from runtime.plans.shapes import Counts, Size, SizeRange, graphs_of
 
 Say = Callable[[str], None]
 

@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
-from export.engines.devices import PORTABLE_FROM_SM, Device
-from export.engines.plan import MIB, Options, Profile
+from export.engines.plan import MIB
 from export.engines.progress import View
 from runtime.errors import EngineError, OptionError
+from runtime.plans.devices import PORTABLE_FROM_SM, Device
+from runtime.plans.shapes import Options, Profile
 
 
 @dataclass(frozen=True)

@@ -5,28 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-import msgspec
-
-from export.engines.plan import MIB, Profile, Size, SizeRange, bound_bytes
+from export.engines.plan import MIB
 from runtime.bundle import Graph
 from runtime.errors import EngineError
-
-
-class Memory(msgspec.Struct, frozen=True):
-    """Bytes of one engine; the tuples have one entry for each profile.
-
-    ``scratch`` is what an execution context allocates, ``bound`` the inputs and outputs at the
-    profile's largest shape.
-    """
-
-    scratch: tuple[int, ...]
-    bound: tuple[int, ...]
-    weights: int
-    persistent: int
-
-    def needed(self, profile: int) -> int:
-        """All of it, for a program that uses one profile."""
-        return self.scratch[profile] + self.bound[profile] + self.weights + self.persistent
+from runtime.plans.card import Memory
+from runtime.plans.shapes import Profile, Size, SizeRange, bound_bytes
 
 
 def read_memory(

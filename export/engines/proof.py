@@ -9,6 +9,7 @@ import onnx
 
 from export.engines.library import Built
 from runtime.errors import EngineError
+from runtime.plans.card import Proof
 
 _CONVOLUTION_TYPES = {
     "float32": {"FLOAT"},
@@ -21,23 +22,6 @@ _WEIGHT_TYPES = {"float32": "Float", "float16": "Half", "bfloat16": "BFloat16", 
 _FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
 # A silent change between two precisions is a factor of two either way; padding is a few percent.
 _WEIGHTS_LOW, _WEIGHTS_HIGH = 0.75, 1.5
-
-
-class Proof(msgspec.Struct, frozen=True):
-    """What was found: none of it is what was asked for, all of it is what is there.
-
-    ``convolutions`` counts those of the typed network by data type; ``layer_weights`` the built
-    layers' weights by data type, None where no GPU could read the plan back; ``weights_bytes`` is
-    the builder's figure for the plan and ``graph_weights_bytes`` that of the graph.
-    """
-
-    precision: str
-    convolutions: dict[str, int]
-    quantized: int
-    graph_weights_bytes: int
-    weights_bytes: int
-    plan_bytes: int
-    layer_weights: dict[str, int] | None
 
 
 def prove(

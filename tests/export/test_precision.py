@@ -96,7 +96,8 @@ def test_engines_of_it_are_proved_to_be_half(half_bundle: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
     from export.engines.builder import Builder
     from export.engines.library import open_library
-    from export.engines.plan import BuildConfig, Size, SizeRange
+    from export.engines.plan import BuildConfig
+    from runtime.plans.shapes import Size, SizeRange
 
     size = Size(64, 64)
     builder = Builder(open_library("tensorrt-rtx", ()), open_bundle(half_bundle), print)

@@ -18,11 +18,12 @@ import pytest
 
 from export.engines.builder import Builder, build_engines
 from export.engines.library import Library, open_library
-from export.engines.plan import BuildConfig, Options, Size, SizeRange
+from export.engines.plan import BuildConfig
 from export.engines.store import Store
 from export.trt import main
 from runtime.bundle import open_bundle, sha256
 from runtime.errors import BundleError, EngineError, OptionError
+from runtime.plans.shapes import Options, Size, SizeRange
 
 pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
 

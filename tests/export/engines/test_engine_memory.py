@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from export.engines.memory import ladder, largest, read_memory
-from export.engines.plan import Profile, Size, SizeRange
 from runtime.bundle import Graph, Tensor
 from runtime.errors import EngineError
+from runtime.plans.shapes import Profile, Size, SizeRange
 
 GRAPH = Graph("predictor.onnx", (Tensor("y", "float32", ("batch", 3, "h", "w")),), ())
 PROFILE = Profile((1, 3, 8, 8), (1, 3, 8, 8), (1, 3, 16, 16))

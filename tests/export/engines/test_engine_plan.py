@@ -4,10 +4,6 @@ import pytest
 
 from export.engines.plan import (
     BuildConfig,
-    Counts,
-    Size,
-    SizeRange,
-    bound_bytes,
     check_level,
     parse_counts,
     parse_mib,
@@ -17,6 +13,7 @@ from export.engines.plan import (
 )
 from runtime.bundle import Graph, Tensor
 from runtime.errors import OptionError
+from runtime.plans.shapes import Counts, Size, SizeRange, bound_bytes
 
 HD = Size(1280, 720)
 RANGE = SizeRange(Size(64, 64), HD, Size(1920, 1088))

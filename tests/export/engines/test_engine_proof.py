@@ -7,8 +7,9 @@ import onnx
 import pytest
 
 from export.engines.library import Built, Typed
-from export.engines.proof import Proof, describe, prove
+from export.engines.proof import describe, prove
 from runtime.errors import EngineError
+from runtime.plans.card import Proof
 
 COUNT = 1000
 

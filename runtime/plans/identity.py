@@ -8,13 +8,9 @@ from typing import Any
 
 import msgspec
 
-from export.engines.memory import Memory
-from export.engines.plan import Counts, Options, Profile, Size, SizeRange
-from export.engines.proof import Proof
-from runtime.bundle import FileEntry
 from runtime.errors import EngineError
+from runtime.plans.shapes import Counts, Options, Profile, Size, SizeRange
 
-CARD_FORMAT = 1
 _KEY_DIGITS = 32
 
 
@@ -40,22 +36,6 @@ class Identity(msgspec.Struct, frozen=True):
         """32 hexadecimal digits: the name of the engine's files."""
         encoded = msgspec.json.encode(self, order="deterministic")
         return hashlib.sha256(encoded).hexdigest()[:_KEY_DIGITS]
-
-
-class Card(msgspec.Struct, frozen=True):
-    """What lies beside a plan as ``<key>.json``: a plan cannot be read without its GPU."""
-
-    format: int
-    identity: Identity
-    plan: FileEntry
-    memory: Memory
-    proof: Proof
-    seconds: float
-
-    @property
-    def file(self) -> str:
-        """The plan's name in the ``engines`` directory."""
-        return f"{self.identity.key}.plan"
 
 
 class Difference(msgspec.Struct, frozen=True):

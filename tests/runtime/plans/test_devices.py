@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from export.engines.devices import cuda_devices
+from runtime.plans.devices import cuda_devices
 
 
 def test_the_driver_answers_or_there_is_no_gpu() -> None:

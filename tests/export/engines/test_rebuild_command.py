@@ -5,10 +5,10 @@ import shlex
 import msgspec
 import pytest
 
-from export.engines.identity import Identity, differences, pick_profile, rebuild_command
-from export.engines.plan import Options, Profile, Size
 from export.trt import build_parser, read_config
 from runtime.errors import EngineError
+from runtime.plans.identity import Identity, differences, pick_profile, rebuild_command
+from runtime.plans.shapes import Options, Profile, Size
 
 WIDE = Profile((1, 3, 64, 64), (1, 3, 720, 1280), (4, 3, 1088, 1920))
 PINNED = Profile((1, 3, 480, 640), (1, 3, 480, 640), (1, 3, 480, 640))

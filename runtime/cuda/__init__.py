@@ -1,0 +1,1 @@
+"""The sampler's loop on an NVIDIA GPU: memory, one stream, kernels, and CUDA graphs."""

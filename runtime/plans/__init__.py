@@ -1,0 +1,1 @@
+"""TensorRT engines in a bundle, as their reader sees them: found, compared, never mistaken."""
