@@ -23,6 +23,7 @@ def test_importing_runtime_loads_no_engine_and_no_opencv() -> None:
     heavy = {
         "torch",
         "onnxruntime",
+        "cuda",
         "cv2",
         "onnx",
         "openvino",

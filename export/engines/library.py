@@ -337,6 +337,9 @@ class Library:
             config.set_flag(trt.BuilderFlag.REFIT)
         if options.hardware_compatible:
             config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
+        if self.cross_builds:
+            # Without it the engine allocates while it runs, which no CUDA graph can record.
+            config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
         if self.cross_builds and targets:
             config.num_compute_capabilities = len(targets)
             for index, sm in enumerate(targets):

@@ -46,6 +46,7 @@ CLASS_OF = {
 RTX_ONLY = {
     ("IBuilderConfig", "num_compute_capabilities"),
     ("IBuilderConfig", "set_compute_capability"),
+    ("BuilderFlag", "REQUIRE_USER_ALLOCATION"),
     ("ComputeCapability", "__members__"),
     ("DynamicShapesKernelSpecializationStrategy", "EAGER"),
     ("IExecutionContext", "is_stream_capturable"),
