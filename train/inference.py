@@ -1,13 +1,10 @@
 """A checkpoint at work: its networks in torch, behind the runtime's engine and call.
 
-What a bundle does through ``runtime.Session``, before there is a bundle; and samples one by one,
-which measuring needs.
+What a bundle does through ``runtime.Session``, before there is a bundle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -16,14 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from runtime.bundle import Preset, open_bundle, sha256
-from runtime.engines import Engine
 from runtime.errors import OptionError
-from runtime.images import check_image, from_model, to_model
-from runtime.loop import sample_residual
-from runtime.noise import check_seed, normals
-from runtime.samplers import Table, compile_table, with_steps
+from runtime.images import check_image, from_model
+from runtime.noise import check_seed
+from runtime.samplers import compile_table, with_steps
 from train.checkpoint import load_model
 from train.network import Model
+from train.sampling import draw_residuals, prepare
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -56,22 +52,6 @@ class TorchEngine:
 
     def _tensor(self, x: Floats) -> torch.Tensor:
         return torch.from_numpy(x).to(self._device)
-
-
-def prepare(image: Image, multiple_px: int) -> Floats:
-    """``image`` (H, W, 3) reflected at the bottom and right to a size the networks take, as y."""
-    bottom, right = (-side % multiple_px for side in image.shape[:2])
-    return to_model(np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="reflect"))
-
-
-def draw_residuals(engine: Engine, y: Floats, table: Table, seed: int) -> Iterator[Floats]:
-    """Samples of the residual of ``y`` (1, 3, H, W) without end, with the runtime's noise."""
-    for sample in count():
-
-        def noise(step: int, sample: int = sample) -> Floats:
-            return normals(seed, sample, step, y.shape[2], y.shape[3])[None]
-
-        yield sample_residual(table, y, engine.step, noise)
 
 
 class CheckpointSession:
