@@ -1,91 +1,97 @@
-"""``python -m train.bench``: how many training crops per second one core decodes and blurs."""
+"""``python -m train.bench``: how fast training reads its crops, and how fast it takes its steps."""
 
 from __future__ import annotations
 
 import argparse
-import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import torch
+import msgspec
 
 from runtime.command import run_command
 from runtime.errors import OptionError
 from runtime.files import to_json, write_whole
-from runtime.version import __version__
-from train.config import BLURS, DataConfig
-from train.data import CropDataset
-from train.layouts import Pictures, find_pictures
-
-
-@dataclass(frozen=True)
-class CropSpeed:
-    """Crops per second of one core: ``first`` while pictures are decoded, ``later`` from memory."""
-
-    blur: str
-    crop_px: int
-    crops: int
-    pictures: int
-    first_crops_per_s: float
-    later_crops_per_s: float
-    made_by: str = f"dvsr-edge {__version__}"
-
-
-def measure(pictures: Pictures, config: DataConfig, crops: int, *, blur: str) -> CropSpeed:
-    """Time ``crops`` crops twice on one core, the second time with the pictures in memory.
-
-    ``blur`` is only noted in the result. Raises DataError and ImageError as CropDataset does.
-    """
-    dataset = CropDataset(pictures, config, crops, seed=0)
-    threads = cv2.getNumThreads(), torch.get_num_threads()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    try:
-        first, later = _rate(dataset), _rate(dataset)
-    finally:
-        cv2.setNumThreads(threads[0])
-        torch.set_num_threads(threads[1])
-    return CropSpeed(blur, config.crop_px, crops, len(pictures), round(first, 1), round(later, 1))
-
-
-def _rate(dataset: CropDataset) -> float:
-    # Time on the processor, so that what else runs on the machine does not count.
-    began = time.process_time()
-    for index in range(len(dataset)):
-        dataset[index]
-    return len(dataset) / max(time.process_time() - began, 1e-9)
+from train.config import BLURS, PRESETS, DataConfig
+from train.extras import require_training
+from train.layouts import find_pictures
 
 
 def build_parser() -> argparse.ArgumentParser:
     """All options; their defaults are those of the configuration's dataclasses."""
     default = DataConfig()
     parser = argparse.ArgumentParser(prog="python -m train.bench", description=__doc__)
-    parser.add_argument("data", type=Path, help="folder of pictures, as python -m train takes it")
+    parser.add_argument(
+        "data", nargs="?", type=Path, help="folder of pictures to time crops from, as for training"
+    )
     parser.add_argument("--blur", choices=BLURS, nargs="+", default=list(BLURS))
     parser.add_argument("--crop", type=int, default=default.crop_px, metavar="PX")
     parser.add_argument("--crops", type=int, default=300, help="how many to time")
+    parser.add_argument(
+        "--step", choices=PRESETS, metavar="PRESET", help="time training steps of this preset"
+    )
+    parser.add_argument("--batch", type=int, default=8, help="crops of a step")
+    parser.add_argument("--rounds", type=int, default=10, help="steps to time, and convolutions")
+    parser.add_argument("--threads", type=int, default=1, help="threads of a step")
     parser.add_argument("--json", type=Path, help="result file to write")
     return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, print, write the result file; raises DvsrError."""
-    if arguments.crops < 1:
-        raise OptionError(f"got --crops {arguments.crops}; wanted is at least 1")
+    if min(arguments.crops, arguments.rounds, arguments.batch, arguments.threads) < 1:
+        raise OptionError(
+            f"got --crops {arguments.crops} --rounds {arguments.rounds} --batch "
+            f"{arguments.batch} --threads {arguments.threads}; wanted is at least 1"
+        )
+    if arguments.data is None and arguments.step is None:
+        raise OptionError("got neither pictures nor --step; wanted is what to time")
+    require_training()
+    results: list[msgspec.Struct] = []
+    if arguments.data is not None:
+        results += _time_crops(arguments)
+    if arguments.step is not None:
+        results.append(_time_steps(arguments))
+    if arguments.json:
+        write_whole(arguments.json, to_json(results))
+
+
+def _time_crops(arguments: argparse.Namespace) -> list[msgspec.Struct]:
+    from train.timing import measure_crops
+
     pictures = find_pictures(arguments.data)
     config = DataConfig(crop_px=arguments.crop)
-    speeds = [
-        measure(pictures, replace(config, blur=BLURS[name]), arguments.crops, blur=name)
-        for name in arguments.blur
-    ]
-    for speed in speeds:
+    speeds: list[msgspec.Struct] = []
+    for name in arguments.blur:
+        speed = measure_crops(
+            pictures, replace(config, blur=BLURS[name]), arguments.crops, blur=name
+        )
         print(
             f"{speed.blur}: {speed.later_crops_per_s:.0f} crops/s of {speed.crop_px} px on one "
             f"core, {speed.first_crops_per_s:.0f} while {speed.pictures} pictures are decoded"
         )
-    if arguments.json:
-        write_whole(arguments.json, to_json([asdict(speed) for speed in speeds]))
+        speeds.append(speed)
+    return speeds
+
+
+def _time_steps(arguments: argparse.Namespace) -> msgspec.Struct:
+    from train.timing import measure_steps
+
+    speed = measure_steps(
+        PRESETS[arguments.step],
+        arguments.batch,
+        arguments.crop,
+        rounds=arguments.rounds,
+        threads=arguments.threads,
+        preset=arguments.step,
+    )
+    print(
+        f"{speed.preset}: a step of {speed.batch} crops of {speed.crop_px} px is "
+        f"{speed.gflop_per_step:.1f} GFLOP and runs at {speed.gflop_per_s:.0f} GFLOP/s, "
+        f"{speed.share:.0%} of the {speed.convolution_gflop_per_s:.0f} GFLOP/s of one bfloat16 "
+        f"convolution; forward and backward alone reach {speed.networks_share:.0%}, the optimizers "
+        f"take {speed.optimizers_share_of_time:.0%} of the time"
+    )
+    return speed
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,6 +7,8 @@ here is a function of the generator handed in.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -121,7 +123,24 @@ def blur_sample(
         averaged = _filter(light, motion_kernel(path))
     if _happens(rng, config.defocus_fraction):
         averaged = _filter(averaged, disc_kernel(rng.uniform(0.5, config.defocus_radius_px)))
-    blurred = averaged if in_display_light else _linear_to_srgb(averaged)
+    return _record(averaged if in_display_light else _linear_to_srgb(averaged), rng, config)
+
+
+def average_frames(frames: Sequence[Image], rng: np.random.Generator, config: BlurConfig) -> Image:
+    """Blurred, noisy twin of the middle one of consecutive ``frames``, an odd number of (H, W, 3).
+
+    The mean of their light is what one long exposure would have seen (Nah et al., CVPR 2017). Of
+    ``config`` only the share of unblurred samples, sensor noise and JPEG have an effect.
+    """
+    if rng.random() < config.identity_fraction:
+        return frames[len(frames) // 2]
+    light = np.stack([_LINEAR[frame] for frame in frames])
+    mean = np.asarray(light.mean(axis=0), np.float32)
+    return _record(_linear_to_srgb(mean), rng, config)
+
+
+def _record(blurred: Array, rng: np.random.Generator, config: BlurConfig) -> Image:
+    """What a camera saves of a picture (H, W, 3) in [0, 1]: with sensor noise, perhaps as JPEG."""
     noisy = _with_sensor_noise(blurred, rng, config)
     if _happens(rng, config.jpeg_fraction):
         noisy = compress(noisy, int(rng.integers(config.jpeg_quality_min, 96)))

@@ -16,9 +16,9 @@ from torch.utils.data import Dataset
 
 from runtime.errors import DataError, ImageError
 from runtime.images import read_image
-from train.blur import blur_sample, reach_px
+from train.blur import average_frames, blur_sample, reach_px
 from train.config import DataConfig
-from train.layouts import Pictures, find_pictures
+from train.layouts import FEWEST_FRAMES, Pictures, find_pictures, to_size_message
 
 __all__ = ["CropDataset", "Pictures", "find_pictures"]
 
@@ -79,11 +79,11 @@ class CropDataset(Dataset[tuple[Tensor, Tensor]]):
             if self._corrupt[which]:
                 continue
             try:
-                pair = self._load(which)
+                if self._pictures.windows is not None:
+                    return self._crop_frames(self._load_frames(which), rng)
+                return self._crop_pair(self._load(which), rng)
             except _CorruptError:
                 self._corrupt[which] = True
-                continue
-            return self._crop_pair(pair, rng)
         raise DataError(
             f"none of {len(self._pictures)} pictures can be read, "
             f"the first is {self._pictures.sharp[0]}; give whole picture files"
@@ -96,11 +96,19 @@ class CropDataset(Dataset[tuple[Tensor, Tensor]]):
         blurred_path = self._pictures.blurred[which]
         blurred, sharp = self._decode(blurred_path), self._decode(sharp_path)
         if blurred.shape != sharp.shape:
-            raise DataError(
-                f"{blurred_path} is {blurred.shape[1]}x{blurred.shape[0]} but "
-                f"{sharp_path} is {sharp.shape[1]}x{sharp.shape[0]}; a pair must have one size"
-            )
+            sizes = (blurred.shape[1::-1], sharp.shape[1::-1])
+            raise DataError(to_size_message(blurred_path, sharp_path, sizes))
         return blurred, sharp
+
+    def _load_frames(self, which: int) -> list[Image]:
+        assert self._pictures.windows is not None
+        paths = self._pictures.windows[which]
+        frames = [self._decode(path) for path in paths]
+        for path, frame in zip(paths, frames, strict=True):
+            if frame.shape != frames[0].shape:
+                sizes = (frames[0].shape[1::-1], frame.shape[1::-1])
+                raise DataError(to_size_message(paths[0], path, sizes))
+        return frames
 
     def _crop_pair(
         self, pair: tuple[Image | None, Image], rng: np.random.Generator
@@ -119,6 +127,16 @@ class CropDataset(Dataset[tuple[Tensor, Tensor]]):
         inner = np.s_[margin : margin + side, margin : margin + side]
         axis = (0.5 * (width - 1) - left, 0.5 * (height - 1) - top)
         return blur_sample(outer, rng, self._config.blur, axis_px=axis)[inner], outer[inner]
+
+    def _crop_frames(self, frames: list[Image], rng: np.random.Generator) -> tuple[Image, Image]:
+        """A crop of the middle one of ``frames``, and of the mean of it and its neighbours."""
+        most = len(frames) // 2
+        reach = int(rng.integers(FEWEST_FRAMES // 2, most + 1))
+        side = self._config.crop_px
+        top, left = _place(frames[most], side, rng)
+        window = np.s_[top : top + side, left : left + side]
+        crops = [frame[window] for frame in frames[most - reach : most + reach + 1]]
+        return average_frames(crops, rng, self._config.blur), crops[reach]
 
     def _decode(self, path: Path) -> Image:
         if path in self._decoded:

@@ -1,16 +1,17 @@
-"""``python -m train.evaluate``: how much a bundle gains on pairs of blurred and sharp pictures."""
+"""``python -m train.evaluate``: how good a bundle or a checkpoint is on blurred and sharp pairs."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from runtime.bundle import MANIFEST, sha256
 from runtime.command import run_command
@@ -19,64 +20,58 @@ from runtime.files import to_json, write_whole
 from runtime.images import read_image
 from runtime.session import Session
 from runtime.version import __version__
-from train.data import Pictures, find_pictures
+from train.extras import load, require_training
+from train.layouts import Pictures, find_pictures
+from train.metrics import NAMES, Image, Metrics, open_metrics, psnr
+from train.provenance import commit, fingerprint, versions
+from train.scores import (
+    Row,
+    Score,
+    Setting,
+    measure_spread,
+    parse_setting,
+    read_others,
+    summarise,
+    to_csv,
+    to_paper_table,
+    to_spread_table,
+    to_table,
+)
 
-Image = NDArray[np.uint8]
+if TYPE_CHECKING:
+    from train.inference import CheckpointSession
 
+__all__ = ["Evaluation", "Score", "Setting", "evaluate", "main", "parse_setting", "psnr"]
 
-class Setting(msgspec.Struct, frozen=True):
-    """Steps and samples to evaluate at."""
+CHECKPOINT_SUFFIX = ".safetensors"
 
-    steps: int
-    samples: int
-
-
-class Score(msgspec.Struct, frozen=True):
-    """Mean PSNR in dB of one group of pictures at one setting, over ``pictures`` of them.
-
-    ``blurred`` is the input's, ``deblurred`` the output's. ``sharp_kept`` and ``sharp_kept_min``
-    compare sharp pictures with what deblurring makes of them; None where not asked for.
-    """
-
-    group: str
-    steps: int
-    samples: int
-    pictures: int
-    blurred: float
-    deblurred: float
-    gain: float
-    sharp_kept: float | None = None
-    sharp_kept_min: float | None = None
+Floats = NDArray[np.float32]
 
 
 class Evaluation(msgspec.Struct, frozen=True):
-    """A result file: the scores and what they were measured with."""
+    """A result file: the scores and what they were measured with.
+
+    ``sha256`` is that of a bundle's manifest, which holds the checksums of its other files, or of
+    the checkpoint. ``not_measured`` says of each metric left out why.
+    """
 
     made_by: str
-    bundle: str
-    bundle_sha256: str
+    commit: str | None
+    model: str
+    kind: str
+    sha256: str
     engine: str
     preset: str
     seed: int
     data: str
+    data_sha256: str
+    versions: dict[str, str]
+    not_measured: dict[str, str]
     scores: tuple[Score, ...]
 
 
-def parse_setting(text: str) -> Setting:
-    """``10x4`` to 10 steps, 4 samples; raises OptionError."""
-    steps, cross, samples = text.partition("x")
-    if not (cross and steps.isdecimal() and samples.isdecimal()):
-        raise OptionError(f"got setting '{text}'; wanted is STEPSxSAMPLES, such as 10x4")
-    return Setting(int(steps), int(samples))
-
-
-def psnr(a: Image, b: Image) -> float:
-    """Peak signal-to-noise ratio in dB of two uint8 pictures of one shape; 361 where equal."""
-    return float(cv2.PSNR(a, b))
-
-
 def evaluate(
-    session: Session,
+    session: Session | CheckpointSession,
     pictures: Pictures,
     settings: Sequence[Setting],
     *,
@@ -85,127 +80,217 @@ def evaluate(
     keep_sharp: bool = False,
     progress: bool = True,
 ) -> tuple[Score, ...]:
-    """Scores of every group at every setting, then of all pictures together ("all").
+    """PSNR of every group at every setting, then of all pictures together ("all").
 
     A picture's group is its name up to the first underscore. Raises DataError without pairs.
     """
+    rows = measure(
+        session,
+        pictures,
+        settings,
+        preset=preset,
+        seed=seed,
+        keep_sharp=keep_sharp,
+        progress=progress,
+    )
+    return summarise(list(rows))
+
+
+def measure(
+    session: Session | CheckpointSession,
+    pictures: Pictures,
+    settings: Sequence[Setting],
+    *,
+    preset: str | None = None,
+    seed: int = 0,
+    keep_sharp: bool = False,
+    spread: bool = False,
+    metrics: Metrics | None = None,
+    progress: bool = True,
+) -> Iterator[Row]:
+    """One row for each picture at each setting, settings one after another.
+
+    Metrics of sets take in the pictures as rows come out. Raises DataError without pairs and
+    OptionError for a spread of one sample.
+    """
     if pictures.blurred is None:
         raise DataError("got sharp pictures alone; wanted are the folders blur/ and sharp/")
-    rows: list[tuple[str, Setting, float, float, float]] = []
+    if spread and any(setting.samples < 2 for setting in settings):
+        raise OptionError("got one sample, which has no spread; wanted are at least 2")
+    metrics = metrics or Metrics()
     pairs = list(zip(pictures.blurred, pictures.sharp, strict=True))
-    for blurred_path, sharp_path in tqdm(pairs, unit="picture", disable=not progress):
-        blurred, sharp = read_image(blurred_path), read_image(sharp_path)
+    bar = load("tqdm", "train").tqdm(
+        total=len(pairs) * len(settings), unit="picture", disable=not progress
+    )
+    with bar:
         for setting in settings:
-            run = _runner(session, setting, preset, seed)
-            kept = psnr(sharp, run(sharp)) if keep_sharp else float("nan")
-            row = (
-                _group(sharp_path),
-                setting,
-                psnr(sharp, blurred),
-                psnr(sharp, run(blurred)),
-                kept,
-            )
-            rows.append(row)
-    groups = [*dict.fromkeys(row[0] for row in rows), "all"]
-    return tuple(
-        _score(group, setting, [r for r in rows if r[1] == setting and group in (r[0], "all")])
-        for setting in settings
-        for group in groups
+            for blurred_path, sharp_path in pairs:
+                blurred, sharp = read_image(blurred_path), read_image(sharp_path)
+                picture, std = _deblur(session, blurred, setting, preset, seed)
+                kept = _deblur(session, sharp, setting, preset, seed)[0] if keep_sharp else None
+                error = picture.astype(np.float32) - sharp
+                for distance in metrics.sets.values():
+                    distance.add(picture, sharp)
+                yield Row(
+                    group=sharp_path.stem.partition("_")[0],
+                    picture=sharp_path.name,
+                    setting=setting,
+                    blurred=psnr(sharp, blurred),
+                    deblurred=psnr(sharp, picture),
+                    sharp_kept=None if kept is None else psnr(sharp, kept),
+                    metrics={n: m(picture, sharp) for n, m in metrics.pictures.items()},
+                    input_metrics={n: m(blurred, sharp) for n, m in metrics.pictures.items()},
+                    spread=measure_spread(std, error, setting.samples) if spread else None,
+                )
+                bar.update()
+
+
+def _deblur(
+    session: Session | CheckpointSession,
+    image: Image,
+    setting: Setting,
+    preset: str | None,
+    seed: int,
+) -> tuple[Image, Floats]:
+    options: dict[str, Any] = {"return_std": True} if isinstance(session, Session) else {}
+    result: tuple[Image, Floats] = session.deblur(
+        image, steps=setting.steps, samples=setting.samples, preset=preset, seed=seed, **options
     )
+    return result
 
 
-def _runner(
-    session: Session, setting: Setting, preset: str | None, seed: int
-) -> Callable[[Image], Image]:
-    def run(image: Image) -> Image:
-        return session.deblur(
-            image, steps=setting.steps, samples=setting.samples, preset=preset, seed=seed
-        )
+def measure_all(
+    session: Session | CheckpointSession,
+    pictures: Pictures,
+    settings: Sequence[Setting],
+    metrics: Metrics,
+    **options: Any,
+) -> tuple[list[Row], dict[Setting, dict[str, float]]]:
+    """All rows, and the metrics of sets for each setting; ``options`` are those of measure()."""
+    rows: list[Row] = []
+    sets: dict[Setting, dict[str, float]] = {}
+    for setting in settings:
+        rows += measure(session, pictures, [setting], metrics=metrics, **options)
+        values = {name: distance.take() for name, distance in metrics.sets.items()}
+        sets[setting] = {name: value for name, value in values.items() if value is not None}
+        for name in values.keys() - sets[setting].keys():
+            metrics.missing[name] = "the pictures hold fewer than two patches of 256x240"
+    return rows, sets
 
-    return run
+
+@contextmanager
+def open_model(model: str, engine: str) -> Iterator[Session | CheckpointSession]:
+    """The bundle, or the checkpoint where ``model`` ends in .safetensors, ready to deblur."""
+    if not model.endswith(CHECKPOINT_SUFFIX):
+        with Session(model, engine=engine) as session:
+            yield session
+        return
+    require_training()
+    from train.inference import CheckpointSession
+
+    if engine != "auto":
+        raise OptionError(f"got engine '{engine}' for a checkpoint, which runs in torch")
+    yield CheckpointSession(Path(model))
 
 
-def _group(path: Path) -> str:
-    return path.stem.partition("_")[0]
-
-
-def _score(
-    group: str, setting: Setting, rows: list[tuple[str, Setting, float, float, float]]
-) -> Score:
-    blurred, deblurred, kept = (np.array([row[i] for row in rows]) for i in (2, 3, 4))
-    asked = bool(np.isfinite(kept).all())
-    return Score(
-        group=group,
-        steps=setting.steps,
-        samples=setting.samples,
-        pictures=len(rows),
-        blurred=round(float(blurred.mean()), 3),
-        deblurred=round(float(deblurred.mean()), 3),
-        gain=round(float((deblurred - blurred).mean()), 3),
-        sharp_kept=round(float(kept.mean()), 2) if asked else None,
-        sharp_kept_min=round(float(kept.min()), 2) if asked else None,
+def describe(
+    session: Session | CheckpointSession,
+    arguments: argparse.Namespace,
+    pictures: Pictures,
+    missing: dict[str, str],
+    scores: tuple[Score, ...],
+) -> Evaluation:
+    """The result file's content."""
+    if isinstance(session, Session):
+        bundle = session.bundle
+        kind, name = "bundle", bundle.manifest.name
+        checksum = sha256(bundle.path(MANIFEST).read_bytes())
+        preset = bundle.manifest.default_preset
+    else:
+        kind, name = "checkpoint", Path(arguments.model).name
+        checksum, preset = session.sha256, session.default_preset
+    return Evaluation(
+        made_by=f"dvsr-edge {__version__}",
+        commit=commit(),
+        model=name,
+        kind=kind,
+        sha256=checksum,
+        engine=session.engine,
+        preset=arguments.preset or preset,
+        seed=arguments.seed,
+        data=arguments.data.name,
+        data_sha256=fingerprint(pictures),
+        versions=versions(),
+        not_measured=missing,
+        scores=scores,
     )
-
-
-def to_table(scores: Sequence[Score]) -> str:
-    """The scores as a Markdown table."""
-    lines = [
-        "| group | pictures | steps x samples | blurred dB | deblurred dB | gain dB | "
-        "sharp kept dB (min) |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for score in scores:
-        kept = (
-            "not measured"
-            if score.sharp_kept is None
-            else f"{score.sharp_kept:.2f} ({score.sharp_kept_min:.2f})"
-        )
-        lines.append(
-            f"| {score.group} | {score.pictures} | {score.steps} x {score.samples} | "
-            f"{score.blurred:.2f} | {score.deblurred:.2f} | {score.gain:+.2f} | {kept} |"
-        )
-    return "\n".join(lines)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """All options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m train.evaluate", description=__doc__)
-    parser.add_argument("data", type=Path, help="folder with blur/ and sharp/, names GROUP_*.png")
-    parser.add_argument("--bundle", help="bundle directory, or the name of a shipped bundle")
-    parser.add_argument("--engine", default="auto")
+    parser.add_argument(
+        "model", help="bundle directory, name of a shipped bundle, or checkpoint (.safetensors)"
+    )
+    parser.add_argument("data", type=Path, help="pairs, as python -m train takes them")
+    parser.add_argument("--split", choices=("train", "val", "test"), default="test")
+    parser.add_argument("--blur-kind", metavar="NAME", help="kind of blur, such as blur_gamma")
+    parser.add_argument("--pictures", type=int, metavar="N", help="every k-th pair, N in all")
+    parser.add_argument("--engine", default="auto", help="engine of a bundle")
     parser.add_argument("--preset", help="sampling preset whose schedule is used")
     parser.add_argument("--at", nargs="+", default=["10x4"], metavar="STEPSxSAMPLES")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--metrics", nargs="*", choices=NAMES, help="beside PSNR (default: all)")
     parser.add_argument("--sharp", action="store_true", help="also deblur the sharp pictures")
+    parser.add_argument("--std", action="store_true", help="compare the samples' spread and error")
+    parser.add_argument("--beside", type=Path, metavar="CSV", help="rows of other methods to show")
+    parser.add_argument("--csv", type=Path, help="file to write, one line for each picture")
     parser.add_argument("--json", type=Path, help="result file to write")
     return parser
 
 
+def take_evenly(pictures: Pictures, wanted: int | None) -> Pictures:
+    """``wanted`` pictures spread evenly over the list (None: all); raises OptionError."""
+    if wanted is None:
+        return pictures
+    if not 1 <= wanted <= len(pictures):
+        raise OptionError(f"got {wanted} pictures; wanted are 1 to {len(pictures)}")
+    which = [index * len(pictures) // wanted for index in range(wanted)]
+    blurred = pictures.blurred
+    return replace(
+        pictures,
+        sharp=tuple(pictures.sharp[i] for i in which),
+        blurred=None if blurred is None else tuple(blurred[i] for i in which),
+    )
+
+
 def run(arguments: argparse.Namespace) -> None:
-    """Evaluate, print the table, write the result file; raises DvsrError."""
+    """Evaluate, print the tables, write the result files; raises DvsrError."""
     settings = [parse_setting(text) for text in arguments.at]
-    pictures = find_pictures(arguments.data)
-    with Session(arguments.bundle, engine=arguments.engine) as session:
-        scores = evaluate(
+    others = read_others(arguments.beside) if arguments.beside else {}
+    found = find_pictures(arguments.data, split=arguments.split, blur=arguments.blur_kind)
+    pictures = take_evenly(found, arguments.pictures)
+    metrics = open_metrics(arguments.metrics)
+    with open_model(arguments.model, arguments.engine) as session:
+        rows, sets = measure_all(
             session,
             pictures,
             settings,
+            metrics,
             preset=arguments.preset,
             seed=arguments.seed,
             keep_sharp=arguments.sharp,
+            spread=arguments.std,
         )
-        bundle = session.bundle
-        result = Evaluation(
-            made_by=f"dvsr-edge {__version__}",
-            bundle=bundle.manifest.name,
-            bundle_sha256=sha256(bundle.path(MANIFEST).read_bytes()),
-            engine=session.engine,
-            preset=arguments.preset or bundle.manifest.default_preset,
-            seed=arguments.seed,
-            data=arguments.data.name,
-            scores=scores,
-        )
-    print(to_table(scores))
+        scores = summarise(rows, sets)
+        result = describe(session, arguments, pictures, metrics.missing, scores)
+    print(to_table(scores), to_paper_table(scores, others), sep="\n\n")
+    if arguments.std:
+        print(f"\n{to_spread_table(scores)}")
+    for name, reason in metrics.missing.items():
+        print(f"{name} not measured: {reason}")
+    if arguments.csv:
+        write_whole(arguments.csv, to_csv(rows))
     if arguments.json:
         write_whole(arguments.json, to_json(result))
 

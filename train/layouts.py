@@ -8,12 +8,15 @@ Read are the layouts in which people have the public sets on disk, and plain fol
     HIDE       train|test/[<part>/]*.png beside GT/*.png         Shen et al., ICCV 2019
     REDS       train_sharp/<clip>/ beside train_blur/<clip>/     Nah et al., CVPRW 2019
     RealBlur   a list file, "sharp blurred" on each line         Rim et al., ECCV 2020
+    frames     consecutive sharp frames of a fast camera, in a folder or one for each clip: blur is
+               the mean of neighbours. Cannot be told from "sharp", so it must be asked for
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +24,13 @@ from runtime.errors import DataError
 from runtime.images import SUFFIXES
 
 Split = Literal["train", "val", "test"]
+Layout = Literal["auto", "frames"]
 
+# At 240 frames a second, 7 to 13 frames are an exposure of 29 to 54 ms; so was the GoPro set made.
+FEWEST_FRAMES, MOST_FRAMES = 7, 13
+
+# EXIF: values from 5 on are turned by a quarter.
+_ORIENTATION, _FIRST_TURNED = 0x0112, 5
 _PLAIN = (("blur", "sharp"), ("input", "target"))
 
 
@@ -29,12 +38,14 @@ _PLAIN = (("blur", "sharp"), ("input", "target"))
 class Pictures:
     """Files to train on. ``blurred`` is None where blur is to be made from ``sharp``.
 
-    ``layout`` says in words how the folder was read.
+    ``layout`` says in words how the folder was read. Of consecutive frames, ``windows`` holds for
+    each sharp one the frames around it, an odd number, itself in the middle.
     """
 
     sharp: tuple[Path, ...]
     blurred: tuple[Path, ...] | None = None
     layout: str = "given files"
+    windows: tuple[tuple[Path, ...], ...] | None = None
 
     def __len__(self) -> int:
         return len(self.sharp)
@@ -46,27 +57,81 @@ def find_pictures(
     *,
     split: Split = "train",
     blur: str | None = None,
+    layout: Layout = "auto",
 ) -> Pictures:
     """Pictures of ``folder`` in any layout of this module; a RealBlur list is a file.
 
-    ``only`` keeps the named files of a sharp-only folder. ``split`` chooses among the parts of a
-    data set; ``blur`` among its kinds of blur, such as "blur_gamma" of GoPro, "blur_comp" of REDS,
-    "J" or "R" of RealBlur. Raises DataError for a missing or empty folder, an unknown part, and a
-    picture without its twin.
+    ``only`` keeps the sharp pictures of these names, with their twins. ``split`` chooses among the
+    parts of a data set; ``blur`` among its kinds of blur, such as "blur_gamma" of GoPro,
+    "blur_comp" of REDS, "J" or "R" of RealBlur. Raises DataError for a missing or empty folder, an
+    unknown part, a name of ``only`` that is not there, and a picture without its twin.
     """
-    if folder.is_file():
+    pictures = _find(folder, split, blur, layout)
+    return pictures if only is None else _keep_named(pictures, set(only), folder)
+
+
+def _find(folder: Path, split: Split, blur: str | None, layout: Layout) -> Pictures:
+    if folder.is_file() and layout == "auto":
         _check_no_kind(blur, folder)
         return _read_list(folder)
     if not folder.is_dir():
         raise DataError(
             f"no folder {folder}; give a folder of sharp pictures, or of blur/ and sharp/"
         )
-    for read in _READERS:
+    for read in _READERS if layout == "auto" else ():
         pictures = read(folder, split, blur)
         if pictures is not None:
             return pictures
     _check_no_kind(blur, folder)
-    return _find_sharp(folder, only)
+    if layout == "frames":
+        return _find_frames(folder)
+    return Pictures(_list_images(folder), layout="sharp pictures")
+
+
+def _keep_named(pictures: Pictures, wanted: set[str], folder: Path) -> Pictures:
+    missing = sorted(wanted - {path.name for path in pictures.sharp})
+    if missing:
+        raise DataError(f"{folder} lacks {len(missing)} listed pictures, first {missing[0]}")
+    kept = [index for index, path in enumerate(pictures.sharp) if path.name in wanted]
+    blurred, windows = pictures.blurred, pictures.windows
+    return replace(
+        pictures,
+        sharp=tuple(pictures.sharp[index] for index in kept),
+        blurred=None if blurred is None else tuple(blurred[index] for index in kept),
+        windows=None if windows is None else tuple(windows[index] for index in kept),
+    )
+
+
+def check_sizes(pictures: Pictures) -> None:
+    """Raise DataError for the first pair of two sizes, from the files' headers alone.
+
+    Files that cannot be read are left to training, which names and skips them. Does nothing
+    without pairs, or where Pillow is not installed: then training meets such a pair later.
+    """
+    if pictures.blurred is None or find_spec("PIL") is None:
+        return
+    for blurred, sharp in zip(pictures.blurred, pictures.sharp, strict=True):
+        first, second = _size_px(blurred), _size_px(sharp)
+        if first and second and first != second:
+            raise DataError(to_size_message(blurred, sharp, (first, second)))
+
+
+def to_size_message(first: Path, second: Path, sizes: Iterable[tuple[int, ...]]) -> str:
+    """What is said of two files that belong together and differ in size, (width, height) in px."""
+    one, other = (f"{size[0]}x{size[1]}" for size in sizes)
+    return f"{first} is {one} but {second} is {other}; both must have one size"
+
+
+def _size_px(path: Path) -> tuple[int, int] | None:
+    """(width, height) of the upright picture, None where the file cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(_ORIENTATION, 1) >= _FIRST_TURNED
+            return (image.height, image.width) if turned else (image.width, image.height)
+    except (OSError, ValueError, SyntaxError):
+        return None
 
 
 def _check_no_kind(blur: str | None, where: Path) -> None:
@@ -74,15 +139,23 @@ def _check_no_kind(blur: str | None, where: Path) -> None:
         raise DataError(f"got blur '{blur}', but {where} has one kind only; leave the option out")
 
 
-def _find_sharp(folder: Path, only: Iterable[str] | None) -> Pictures:
-    sharp = _list_images(folder)
-    if only is not None:
-        wanted = set(only)
-        missing = sorted(wanted - {path.name for path in sharp})
-        if missing:
-            raise DataError(f"{folder} lacks {len(missing)} listed pictures, first {missing[0]}")
-        sharp = tuple(path for path in sharp if path.name in wanted)
-    return Pictures(sharp, layout="sharp pictures")
+def _find_frames(folder: Path) -> Pictures:
+    """Frames with at least three neighbours on either side, of ``folder`` or of each inner one."""
+    inner = sorted(path for path in folder.iterdir() if path.is_dir())
+    clips = [_list_images(clip) for clip in inner] if inner else [_list_images(folder)]
+    least, most = FEWEST_FRAMES // 2, MOST_FRAMES // 2
+    windows = []
+    for frames in clips:
+        for middle in range(least, len(frames) - least):
+            reach = min(most, middle, len(frames) - 1 - middle)
+            windows.append(frames[middle - reach : middle + reach + 1])
+    if not windows:
+        raise DataError(
+            f"{folder} holds no {FEWEST_FRAMES} consecutive frames; give all frames of a clip"
+        )
+    sharp = tuple(window[len(window) // 2] for window in windows)
+    layout = f"{len(clips)} clips of frames, {FEWEST_FRAMES} to {MOST_FRAMES} averaged"
+    return Pictures(sharp, layout=layout, windows=tuple(windows))
 
 
 def _find_plain(folder: Path, _: Split, blur: str | None) -> Pictures | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import sys
 import time
@@ -32,6 +31,7 @@ from train.journal import Entry, Journal
 from train.network import PICTURE_CHANNELS, Model
 from train.objective import compute_losses, draw_levels
 from train.optimizer import build_optimizers
+from train.provenance import fingerprint
 from train.stopping import StopRequest, leave_signals_to_parent
 from train.validation import Validation
 
@@ -216,7 +216,7 @@ def _make_card(
     run: Run, config: TrainConfig, pictures: Pictures, validation_db: float | None = None
 ) -> Card:
     stage = Stage(
-        config, run.step * config.batch, len(pictures), _fingerprint(pictures), run.seconds
+        config, run.step * config.batch, len(pictures), fingerprint(pictures), run.seconds
     )
     return Card(
         checkpoint.FORMAT,
@@ -227,12 +227,6 @@ def _make_card(
         validation_db,
         run.best_db,
     )
-
-
-def _fingerprint(pictures: Pictures) -> str:
-    """sha256 over the files' names: which pictures, not where they lay."""
-    names = "\n".join(path.name for path in pictures.sharp)
-    return hashlib.sha256(names.encode()).hexdigest()
 
 
 class _Order(Sampler[int]):

@@ -14,6 +14,7 @@ from runtime.loop import sample_residual
 from runtime.samplers import SamplerConfig, compile_table
 from train.config import TrainConfig
 from train.data import CropDataset
+from train.inference import TorchEngine
 from train.layouts import Pictures
 from train.network import Model
 
@@ -74,23 +75,13 @@ class Validation:
 def _sample(model: Model, blurred: Tensor, index: int) -> Tensor:
     """One sampled residual (1, 3, H, W), by the loop and the tables of the runtime."""
 
-    def step(
-        z: Floats, y: Floats, noise: Floats, previous: Floats, row: Floats
-    ) -> tuple[Floats, Floats]:
-        state = torch.from_numpy(z).to(blurred.device)
-        level = torch.tensor([row[0]], device=blurred.device)
-        output = model.denoise(blurred, state, level).float().cpu().numpy()
-        residual = row[1] * z + row[2] * output
-        return row[3] * z + row[4] * residual + row[5] * previous + row[6] * noise, residual
-
     def noise(number: int) -> Floats:
         rng = np.random.default_rng((_SEED, index, number))
         return rng.standard_normal(tuple(blurred.shape), dtype=np.float32)
 
     table = compile_table(_SAMPLER, model.config.prediction)
-    return torch.from_numpy(sample_residual(table, blurred.cpu().numpy(), step, noise)).to(
-        blurred.device
-    )
+    residual = sample_residual(table, blurred.cpu().numpy(), TorchEngine(model).step, noise)
+    return torch.from_numpy(residual).to(blurred.device)
 
 
 def _to_uint8(x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import pytest
 import skimage.data
 
 from train.bench import main
+from train.config import PRESETS, ModelConfig
 
 
 @pytest.fixture
@@ -28,6 +29,23 @@ def test_the_benchmark_writes_a_speed_for_each_blur(
     assert [row["blur"] for row in rows] == ["shake", "camera"]
     assert all(row["later_crops_per_s"] > 0 and row["crops"] == 3 for row in rows)
     assert "crops/s of 64 px on one core" in capsys.readouterr().out
+
+
+def test_a_training_step_is_held_against_the_rate_of_a_convolution(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", ModelConfig(4, 4, unshuffle=2))
+    result = tmp_path / "result.json"
+    arguments = ["--step", "tiny", "--rounds", "1", "--batch", "2", "--crop", "48"]
+    assert main([*arguments, "--json", str(result)]) == 0
+    (row,) = json.loads(result.read_text())
+    assert 0 < row["share"] < row["networks_share"] < 1
+    assert row["convolution_gflop_per_s"] > row["gflop_per_s"] > 0
+
+
+def test_nothing_to_time_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "wanted is what to time" in capsys.readouterr().err
 
 
 def test_no_crops_at_all_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

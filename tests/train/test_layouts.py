@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from runtime.errors import DataError
-from train.layouts import Pictures, find_pictures
+from train.layouts import Pictures, check_sizes, find_pictures
 
 
 def make_files(root: Path, *names: str) -> Path:
@@ -154,6 +156,28 @@ def test_only_keeps_the_listed_pictures_and_misses_none(tmp_path: Path) -> None:
     assert find_pictures(root, ["b.png"]).sharp == (root / "b.png",)
     with pytest.raises(DataError, match=r"lacks 1 listed pictures, first c\.png"):
         find_pictures(root, ["b.png", "c.png"])
+
+
+def test_only_keeps_the_listed_pairs_too(tmp_path: Path) -> None:
+    root = make_files(tmp_path, *(f"{side}/{n}.png" for side in ("blur", "sharp") for n in "abc"))
+    assert named_pairs(find_pictures(root, ["c.png"]), root) == [("blur/c.png", "sharp/c.png")]
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_pair_of_two_sizes_is_found_by_its_headers(tmp_path: Path, suffix: str) -> None:
+    for side, width in (("blur", 8), ("sharp", 9)):
+        (tmp_path / side).mkdir()
+        for name, extra in (("a", 0), ("b", width)):
+            picture = np.zeros((4, 8 + extra, 3), np.uint8)
+            cv2.imwrite(str(tmp_path / side / f"{name}.{suffix}"), picture)
+    pictures = find_pictures(tmp_path)
+    check_sizes(find_pictures(tmp_path, [f"a.{suffix}"]))
+    with pytest.raises(DataError, match=r"blur/b\.\w+ is 16x4 but .*sharp/b\.\w+ is 17x4"):
+        check_sizes(pictures)
+
+
+def test_files_that_are_no_pictures_are_left_to_training(tmp_path: Path) -> None:
+    check_sizes(find_pictures(make_files(tmp_path, "blur/a.png", "sharp/a.png")))
 
 
 def test_a_kind_of_blur_makes_no_sense_for_sharp_pictures(tmp_path: Path) -> None:

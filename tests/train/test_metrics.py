@@ -1,0 +1,106 @@
+"""Metrics beside PSNR: what they measure, and what happens where they can't be had."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from runtime.errors import DataError, OptionError
+from train.extras import MissingExtraError, load
+from train.metrics import cut_patches, open_distance, open_metrics
+from train.scores import measure_spread, read_others
+
+Image = NDArray[np.uint8]
+
+
+class MeanColour(torch.nn.Module):
+    """Three features of a picture: enough to compute a distance between sets."""
+
+    num_features = 3
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.float().mean(dim=(2, 3)) / 255.0
+
+
+def test_blurring_lowers_similarity_and_raises_the_blur_effect(photograph: Image) -> None:
+    metrics = open_metrics(["ssim", "blur_effect"]).pictures
+    sharp = photograph[:96, 180:276]
+    blurred = cv2.blur(sharp, (7, 7))
+    assert metrics["ssim"](sharp, sharp) == pytest.approx(1.0)
+    assert metrics["ssim"](blurred, sharp) < 0.95
+    assert metrics["blur_effect"](blurred, sharp) > metrics["blur_effect"](sharp, sharp) + 0.05
+
+
+def test_a_720p_picture_has_the_papers_15_patches() -> None:
+    image = np.zeros((720, 1280, 3), np.uint8)
+    image[240:480, 256:512] = 7
+    patches = cut_patches(image)
+    assert patches.shape == (15, 240, 256, 3)
+    # Row by row: the sixth is the second of the second row.
+    assert [int(patch.max()) for patch in patches].index(7) == 6
+
+
+def test_a_picture_below_a_patch_has_none() -> None:
+    assert len(cut_patches(np.zeros((239, 500, 3), np.uint8))) == 0
+
+
+@pytest.mark.parametrize("name", ["fid", "kid"])
+def test_distances_between_sets_grow_with_what_differs(name: str) -> None:
+    pytest.importorskip("torchmetrics")
+    distance = open_distance(name, MeanColour())
+    rng = np.random.default_rng(0)
+    found = []
+    for shift in (0, 100):
+        for _ in range(4):
+            sharp = rng.integers(0, 100) + rng.integers(0, 16, (240, 512, 3))
+            deblurred = np.clip(sharp + shift, 0, 255)
+            distance.add(deblurred.astype(np.uint8), sharp.astype(np.uint8))
+        found.append(distance.take())
+    same, shifted = found
+    assert abs(same) < 0.5 * shifted
+    assert distance.take() is None
+
+
+def test_a_metric_without_its_library_is_named_with_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyiqa", None)
+    metrics = open_metrics(["niqe", "ssim"])
+    assert list(metrics.pictures) == ["ssim"]
+    assert "dvsr-edge[metrics]" in metrics.missing["niqe"]
+
+
+def test_an_unknown_metric_is_refused() -> None:
+    with pytest.raises(OptionError, match="blur_effect"):
+        open_metrics(["beauty"])
+
+
+def test_an_optional_library_that_is_missing_is_one_line_with_what_to_type() -> None:
+    with pytest.raises(MissingExtraError, match=r"pip install 'dvsr-edge\[metrics\]'"):
+        load("no_such_library", "metrics")
+
+
+def test_samples_drawn_like_the_truth_have_a_calibrated_spread() -> None:
+    rng = np.random.default_rng(0)
+    sigma = np.repeat([2.0, 8.0], 50_000).reshape(-1, 1, 1)
+    draws = [(sigma * rng.standard_normal((100_000, 1, 3))).astype("f4") for _ in range(6)]
+    samples, truth = np.stack(draws[:5]), draws[5]
+    spread = measure_spread(samples.std(axis=0), samples.mean(axis=0) - truth, 5)
+    # 600,000 squares: their mean is known to about half a percent.
+    assert spread.ratio == pytest.approx(1.0, abs=0.02)
+    assert spread.correlation > 0.3
+
+
+def test_rows_of_other_methods_come_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "others.csv"
+    path.write_text("method,psnr,ssim\nfirst,30.5,\n")
+    assert read_others(path) == {"first": {"psnr": 30.5}}
+    path.write_text("name,psnr\nfirst,30.5\n")
+    with pytest.raises(DataError, match="column 'method'"):
+        read_others(path)

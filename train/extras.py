@@ -1,0 +1,41 @@
+"""Libraries that only some commands need: imported when used, and named where they are missing."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from runtime.errors import DvsrError
+
+_TRAINING = ("torch", "lightning_fabric", "safetensors", "tqdm")
+
+
+class MissingExtraError(DvsrError):
+    """A library that is not installed, with the extra that brings it."""
+
+
+def load(module: str, extra: str) -> Any:
+    """Import the optional ``module``; raises MissingExtraError where it is not installed."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise _missing(error.name or module, extra) from error
+
+
+def require(*modules: str, extra: str) -> None:
+    """Raise MissingExtraError for the first of ``modules`` that is not installed."""
+    for module in modules:
+        if find_spec(module) is None:
+            raise _missing(module, extra)
+
+
+def require_training() -> None:
+    """Raise MissingExtraError where the libraries that training needs are not installed."""
+    require(*_TRAINING, extra="train")
+
+
+def _missing(module: str, extra: str) -> MissingExtraError:
+    return MissingExtraError(
+        f"the Python module '{module}' is not installed; type: pip install 'dvsr-edge[{extra}]'"
+    )

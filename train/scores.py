@@ -1,0 +1,260 @@
+"""Scores of single pictures, their means by group, and the tables that show them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import DataError, OptionError
+
+Floats = NDArray[np.float64]
+
+# The columns of the paper's Tables 1 and 2, and which way is better.
+PAPER_COLUMNS = {"lpips": "v", "niqe": "v", "fid": "v", "kid": "v", "psnr": "^", "ssim": "^"}
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """Steps and samples to evaluate at."""
+
+    steps: int
+    samples: int
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """How well the samples' standard deviation tells the error, in grey levels.
+
+    ``std`` is its mean, ``error`` the mean absolute error of the averaged picture. ``ratio`` is the
+    error (root mean square) that the spread predicts, over the error there is: 1 is calibrated,
+    below 1 is too sure of itself. ``correlation`` is Pearson's, of the two over the pixels.
+    """
+
+    std: float
+    error: float
+    ratio: float
+    correlation: float
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One picture at one setting: PSNR in dB, and other metrics of input and output by name."""
+
+    group: str
+    picture: str
+    setting: Setting
+    blurred: float
+    deblurred: float
+    sharp_kept: float | None = None
+    metrics: dict[str, float] = {}
+    input_metrics: dict[str, float] = {}
+    spread: Spread | None = None
+
+
+class Score(msgspec.Struct, frozen=True):
+    """Means over one group of ``pictures`` at one setting; PSNR in dB.
+
+    ``blurred`` is the input's PSNR, ``deblurred`` the output's. ``sharp_kept`` and
+    ``sharp_kept_min`` compare sharp pictures with what deblurring makes of them; None where not
+    asked for. ``metrics`` are the output's other metrics, ``input_metrics`` the input's.
+    """
+
+    group: str
+    steps: int
+    samples: int
+    pictures: int
+    blurred: float
+    deblurred: float
+    gain: float
+    sharp_kept: float | None = None
+    sharp_kept_min: float | None = None
+    metrics: dict[str, float] = {}
+    input_metrics: dict[str, float] = {}
+    spread: Spread | None = None
+
+
+def parse_setting(text: str) -> Setting:
+    """``10x4`` to 10 steps, 4 samples; raises OptionError."""
+    steps, cross, samples = text.partition("x")
+    if not (cross and steps.isdecimal() and samples.isdecimal()):
+        raise OptionError(f"got setting '{text}'; wanted is STEPSxSAMPLES, such as 10x4")
+    return Setting(int(steps), int(samples))
+
+
+def measure_spread(std: NDArray[np.float32], error: NDArray[np.float32], samples: int) -> Spread:
+    """Compare ``std`` of the samples with the ``error`` of their mean, both (H, W, 3) in grey.
+
+    Were the truth drawn like a sample, the squared error of a mean of n would be the variance times
+    1 + 1/n; the variance of n samples is too small by (n - 1) / n.
+    """
+    variance, squared = np.square(std, dtype=np.float64), np.square(error, dtype=np.float64)
+    predicted = float(variance.mean()) * (samples + 1) / (samples - 1)
+    flat = (std.ravel().astype(np.float64), np.abs(error.ravel().astype(np.float64)))
+    varies = all(float(side.std()) > 0.0 for side in flat)
+    return Spread(
+        std=float(std.mean()),
+        error=float(np.abs(error).mean()),
+        ratio=float(np.sqrt(predicted / max(float(squared.mean()), 1e-12))),
+        correlation=float(np.corrcoef(*flat)[0, 1]) if varies else 0.0,
+    )
+
+
+def summarise(
+    rows: Sequence[Row], sets: Mapping[Setting, Mapping[str, float]] | None = None
+) -> tuple[Score, ...]:
+    """Means of every group at every setting, then of all pictures together ("all").
+
+    ``sets`` are metrics of all pictures of a setting, which have no value for one picture.
+    """
+    groups = [*dict.fromkeys(row.group for row in rows), "all"]
+    settings = dict.fromkeys(row.setting for row in rows)
+    return tuple(
+        _score(
+            group,
+            setting,
+            [row for row in rows if row.setting == setting and group in (row.group, "all")],
+            (sets or {}).get(setting, {}) if group == "all" else {},
+        )
+        for setting in settings
+        for group in groups
+    )
+
+
+def _score(group: str, setting: Setting, rows: Sequence[Row], sets: Mapping[str, float]) -> Score:
+    kept = [row.sharp_kept for row in rows if row.sharp_kept is not None]
+    return Score(
+        group=group,
+        steps=setting.steps,
+        samples=setting.samples,
+        pictures=len(rows),
+        blurred=round(float(np.mean([row.blurred for row in rows])), 3),
+        deblurred=round(float(np.mean([row.deblurred for row in rows])), 3),
+        gain=round(float(np.mean([row.deblurred - row.blurred for row in rows])), 3),
+        sharp_kept=round(float(np.mean(kept)), 2) if kept else None,
+        sharp_kept_min=round(min(kept), 2) if kept else None,
+        metrics={**_means([row.metrics for row in rows]), **sets},
+        input_metrics=_means([row.input_metrics for row in rows]),
+        spread=_mean_spread([row.spread for row in rows if row.spread is not None]),
+    )
+
+
+def _means(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: round(float(np.mean([v[name] for v in values])), 4) for name in values[0]}
+
+
+def _mean_spread(spreads: Sequence[Spread]) -> Spread | None:
+    if not spreads:
+        return None
+    columns = np.array([msgspec.structs.astuple(spread) for spread in spreads])
+    return Spread(*(round(float(value), 4) for value in columns.mean(axis=0)))
+
+
+def to_table(scores: Sequence[Score]) -> str:
+    """What deblurring gains, as a Markdown table."""
+    lines = [
+        "| group | pictures | steps x samples | blurred dB | deblurred dB | gain dB | "
+        "sharp kept dB (min) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for score in scores:
+        kept = (
+            "not measured"
+            if score.sharp_kept is None
+            else f"{score.sharp_kept:.2f} ({score.sharp_kept_min:.2f})"
+        )
+        lines.append(
+            f"| {score.group} | {score.pictures} | {score.steps} x {score.samples} | "
+            f"{score.blurred:.2f} | {score.deblurred:.2f} | {score.gain:+.2f} | {kept} |"
+        )
+    return "\n".join(lines)
+
+
+def to_paper_table(scores: Sequence[Score], others: Mapping[str, Mapping[str, float]]) -> str:
+    """All pictures in the layout of the paper's Tables 1 and 2; KID is times 1000.
+
+    ``others`` are rows of other methods by name, to stand beside ours.
+    """
+    whole = [score for score in scores if score.group == "all"]
+    extra = [name for name in whole[0].metrics if name not in PAPER_COLUMNS]
+    columns = [*PAPER_COLUMNS, *extra]
+    arrows = {"^": "higher", "v": "lower", "": ""}
+    heads = (f"{name.upper()} ({arrows[PAPER_COLUMNS[name]]})" for name in PAPER_COLUMNS)
+    first = whole[0]
+    rows = {
+        **others,
+        "blurred": {**first.input_metrics, "psnr": first.blurred},
+        **{f"ours, {s.steps} x {s.samples}": {**s.metrics, "psnr": s.deblurred} for s in whole},
+    }
+    lines = ["| | " + " | ".join([*heads, *extra]) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name, values in rows.items():
+        cells = (f"{values[c]:.3f}" if c in values else "not measured" for c in columns)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def to_spread_table(scores: Sequence[Score]) -> str:
+    """How the samples' standard deviation compares with the error, as a Markdown table."""
+    lines = [
+        "| group | steps x samples | std (grey levels) | mean error | predicted / real error | "
+        "correlation |",
+        "|---|---|---|---|---|---|",
+    ]
+    for score in scores:
+        if score.spread is not None:
+            s = score.spread
+            lines.append(
+                f"| {score.group} | {score.steps} x {score.samples} | {s.std:.2f} | {s.error:.2f} "
+                f"| {s.ratio:.2f} | {s.correlation:.2f} |"
+            )
+    return "\n".join(lines)
+
+
+def read_others(path: Path) -> dict[str, dict[str, float]]:
+    """Rows of other methods from a CSV file: column "method", then metrics; blanks are left out.
+
+    Raises DataError for a file that is not of this form.
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+        return {
+            row.pop("method"): {name: float(value) for name, value in row.items() if value}
+            for row in rows
+        }
+    except (OSError, UnicodeDecodeError, KeyError, ValueError, TypeError) as error:
+        raise DataError(
+            f"cannot read {path} ({error}); wanted is a CSV file with the column 'method' and "
+            f"any of {', '.join(PAPER_COLUMNS)}"
+        ) from error
+
+
+def to_csv(rows: Sequence[Row]) -> bytes:
+    """One line for each picture and setting."""
+    lines = [_to_line(row) for row in rows]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue().encode()
+
+
+def _to_line(row: Row) -> dict[str, object]:
+    spread = msgspec.structs.asdict(row.spread) if row.spread is not None else {}
+    numbers = {
+        "blurred_db": row.blurred,
+        "deblurred_db": row.deblurred,
+        "gain_db": row.deblurred - row.blurred,
+        "sharp_kept_db": row.sharp_kept,
+        **{f"blurred_{name}": value for name, value in row.input_metrics.items()},
+        **{f"deblurred_{name}": value for name, value in row.metrics.items()},
+        **{f"spread_{name}": value for name, value in spread.items()},
+    }
+    return {
+        "group": row.group,
+        "picture": row.picture,
+        "steps": row.setting.steps,
+        "samples": row.setting.samples,
+        **{name: "" if value is None else round(value, 5) for name, value in numbers.items()},
+    }
