@@ -9,8 +9,7 @@
 
 // The loops of a batch are compiled once for each of these, and the processor's best is taken.
 #if defined(DVSR_VECTOR_CLONES)
-#define DVSR_EACH_PROCESSOR \
-    __attribute__((target_clones("default", "avx2", "avx512f")))
+#define DVSR_EACH_PROCESSOR __attribute__((target_clones("default", "avx2", "avx512f")))
 #else
 #define DVSR_EACH_PROCESSOR
 #endif
