@@ -12,6 +12,7 @@ namespace nb = nanobind;
 namespace {
 
 using Picture = nb::ndarray<nb::numpy, std::uint8_t, nb::shape<-1, -1, 3>>;
+using Spread = nb::ndarray<nb::numpy, float, nb::shape<-1, -1, 3>>;
 using Field = nb::ndarray<nb::numpy, float, nb::shape<3, -1, -1>>;
 using Blurred = nb::ndarray<nb::ro, nb::device::cpu>;
 
@@ -64,20 +65,27 @@ std::vector<std::uint8_t> packed(const Blurred& image) {
     return samples;
 }
 
-Picture deblur(const dvsr::Session& session, const Blurred& image,
-               std::optional<std::int64_t> steps, std::optional<std::int64_t> samples,
-               std::uint64_t seed, std::optional<std::string> preset) {
+nb::object deblur(const dvsr::Session& session, const Blurred& image,
+                  std::optional<std::int64_t> steps, std::optional<std::int64_t> samples,
+                  std::uint64_t seed, std::optional<std::string> preset, bool return_std) {
     const std::vector<std::uint8_t> blurred = packed(image);
     const dvsr::ImageView view{blurred.data(), static_cast<std::int64_t>(image.shape(0)),
                                static_cast<std::int64_t>(image.shape(1)),
                                static_cast<std::int64_t>(image.shape(2))};
     const dvsr::Options options{steps, samples, seed, std::move(preset)};
-    dvsr::Image sharp;
+    std::vector<std::uint8_t> sharp(blurred.size());
+    std::vector<float> spread(return_std ? blurred.size() : 0);
     {
         const nb::gil_scoped_release others_run;
-        sharp = session.deblur(view, options);
+        session.deblur(view, {sharp.data(), view.height_px, view.width_px}, options,
+                       return_std ? spread.data() : nullptr);
     }
-    return owned<Picture>(std::move(sharp.samples), {image.shape(0), image.shape(1), 3});
+    const std::initializer_list<std::size_t> shape{image.shape(0), image.shape(1), 3};
+    nb::object picture = nb::cast(owned<Picture>(std::move(sharp), shape));
+    if (!return_std) {
+        return picture;
+    }
+    return nb::make_tuple(picture, owned<Spread>(std::move(spread), shape));
 }
 
 Field normals(std::uint64_t seed, std::uint32_t sample, std::uint32_t step, std::uint32_t height_px,
@@ -102,17 +110,34 @@ nb::dict timings(const dvsr::Session& session) {
 
 }  // namespace
 
+#define DVSR_PICTURE "numpy.typing.NDArray[numpy.uint8]"
+#define DVSR_SPREAD "numpy.typing.NDArray[numpy.float32]"
+#define DVSR_DEBLUR_SIGNATURE(choice, result)                                                  \
+    "def deblur(self, image: " DVSR_PICTURE                                                    \
+    ", *, steps: int | None = None, samples: int | None = None, seed: int = 0, preset: str | " \
+    "None = None, return_std: typing.Literal" choice ") -> " result
+
 NB_MODULE(_dvsr, module) {
     module.doc() = "The C++ library dvsr: deblur pictures with a DvSR bundle.";
     nb::exception<dvsr::Error>(module, "DvsrError");
     nb::class_<dvsr::Session>(
         module, "Session", "An opened bundle on an engine; deblur() is safe from several threads.")
-        .def(nb::init<const std::filesystem::path&, const std::string&>(), nb::arg("bundle") = "",
-             nb::kw_only(), nb::arg("engine") = "auto",
+        .def(nb::init<const std::filesystem::path&, const std::string&,
+                      std::optional<std::int64_t>>(),
+             nb::arg("bundle") = "", nb::kw_only(), nb::arg("engine") = "auto",
+             nb::arg("memory_mib") = nb::none(),
              "Open a bundle directory, a shipped bundle's name, or '' for the default one.")
+        // Twice the same, for two signatures: what is returned depends on return_std.
         .def("deblur", &deblur, nb::arg("image"), nb::kw_only(), nb::arg("steps") = nb::none(),
              nb::arg("samples") = nb::none(), nb::arg("seed") = 0, nb::arg("preset") = nb::none(),
+             nb::arg("return_std") = false,
+             nb::sig(DVSR_DEBLUR_SIGNATURE("[False] = False", DVSR_PICTURE)),
              "Deblur uint8 RGB (H, W, 3) of any size; returns uint8 RGB (H, W, 3).")
+        .def("deblur", &deblur, nb::arg("image"), nb::kw_only(), nb::arg("steps") = nb::none(),
+             nb::arg("samples") = nb::none(), nb::arg("seed") = 0, nb::arg("preset") = nb::none(),
+             nb::arg("return_std"),
+             nb::sig(DVSR_DEBLUR_SIGNATURE("[True]", "tuple[" DVSR_PICTURE ", " DVSR_SPREAD "]")),
+             "Also the standard deviation of the samples, float32 (H, W, 3) in grey levels.")
         .def_prop_ro("engine", &dvsr::Session::engine, "What runs the graphs.")
         .def_prop_ro("presets", &dvsr::Session::presets, "The bundle's presets, sorted.")
         .def_prop_ro("timings", &timings, nb::sig("def timings(self) -> dict[str, float]"),

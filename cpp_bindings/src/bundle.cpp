@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <sstream>
+#include <future>
 #include <tuple>
 
 #include "dvsr/error.hpp"
@@ -22,6 +22,10 @@ using nlohmann::json;
 constexpr std::int64_t kFormat = 1;
 constexpr std::int64_t kMaxSteps = 500;
 constexpr std::int64_t kMaxMultiplePx = 4096;
+// Far beyond any network; products with the pixels of a picture stay within an integer.
+constexpr std::int64_t kMaxTilingNumber = 1 << 20;
+// A bundle has a handful of files; a hostile list of them gets no thread for each.
+constexpr std::size_t kThreads = 8;
 constexpr char kManifest[] = "manifest.json";
 constexpr char kTables[] = "tables.json";
 constexpr char kDefault[] = "tiny";
@@ -41,15 +45,14 @@ std::string joined(const Range& names) {
 
 std::string read(const fs::path& path) {
     errno = 0;
+    std::error_code unknown;
     std::ifstream file(path, std::ios::binary);
-    std::ostringstream content;
-    if (file) {
-        content << file.rdbuf();
-    }
-    if (!file || content.bad()) {
+    const std::uintmax_t size = fs::file_size(path, unknown);
+    std::string content(unknown ? 0 : size, '\0');
+    if (!file || unknown || !file.read(content.data(), static_cast<std::streamsize>(size))) {
         refuse("cannot read " + path.string() + ": " + std::strerror(errno != 0 ? errno : EIO));
     }
-    return content.str();
+    return content;
 }
 
 std::string shipped_names() {
@@ -95,19 +98,34 @@ void check_format(const JsonReader& manifest, const fs::path& path) {
     }
 }
 
-Manifest parse_manifest(const JsonReader& reader, const fs::path& path) {
-    Manifest manifest;
-    manifest.name = reader.at("name").text();
-    manifest.size_multiple_px = reader.at("size_multiple_px").integer();
-    manifest.predictor_file = reader.at("predictor").at("file").text();
-    manifest.step_file = reader.at("step").at("file").text();
-    manifest.default_preset = reader.at("default_preset").text();
-    if (manifest.size_multiple_px < 1 || manifest.size_multiple_px > kMaxMultiplePx) {
-        refuse(path.string() + " wants sizes in multiples of " +
-               std::to_string(manifest.size_multiple_px) + " px; wanted are 1 to " +
-               std::to_string(kMaxMultiplePx) + ": export it again");
+std::int64_t tiling_number(const JsonReader& tiling, const char* name, std::int64_t least,
+                           const fs::path& path) {
+    const std::int64_t value = tiling.at(name).integer();
+    if (value < least || value > kMaxTilingNumber) {
+        refuse(path.string() + " has " + name + " " + std::to_string(value) + "; wanted are " +
+               std::to_string(least) + " to " + std::to_string(kMaxTilingNumber) +
+               ": export it again");
     }
-    return manifest;
+    return value;
+}
+
+Tiling parse_tiling(const JsonReader& reader, const fs::path& path) {
+    constexpr char bytes[] = "working_bytes_per_px";
+    Tiling tiling;
+    tiling.receptive_radius_px = tiling_number(reader, "receptive_radius_px", 0, path);
+    if (reader.has(bytes) && !reader.object()[bytes].is_null()) {
+        tiling.working_bytes_per_px = tiling_number(reader, bytes, 1, path);
+    }
+    return tiling;
+}
+
+std::map<std::string, FileEntry> parse_files(const JsonReader& reader) {
+    std::map<std::string, FileEntry> files;
+    for (const auto& item : reader.object().items()) {
+        const JsonReader entry = reader.at(item.key());
+        files[item.key()] = {entry.at("bytes").integer(), entry.at("sha256").text()};
+    }
+    return files;
 }
 
 bool is_inside(const fs::path& directory, const std::string& name) {
@@ -124,7 +142,7 @@ bool is_inside(const fs::path& directory, const std::string& name) {
     return !unresolved && ends.first == root.end();
 }
 
-void check_file(const fs::path& directory, const std::string& name, const JsonReader& entry) {
+void check_file(const fs::path& directory, const std::string& name, const FileEntry& entry) {
     const fs::path path = directory / name;
     if (!is_inside(directory, name)) {
         refuse((directory / kManifest).string() + " names " + name +
@@ -135,12 +153,10 @@ void check_file(const fs::path& directory, const std::string& name, const JsonRe
     }
     const std::string data = read(path);
     const std::string found = sha256(data);
-    const std::string wanted = entry.at("sha256").text();
-    const std::int64_t bytes = entry.at("bytes").integer();
-    if (static_cast<std::int64_t>(data.size()) != bytes || found != wanted) {
+    if (static_cast<std::int64_t>(data.size()) != entry.bytes || found != entry.sha256) {
         refuse(path.string() + " is not the file that " + kManifest + " describes (" +
                std::to_string(data.size()) + " bytes, sha256 " + found.substr(0, 12) + "; wanted " +
-               std::to_string(bytes) + " bytes, " + wanted.substr(0, 12) +
+               std::to_string(entry.bytes) + " bytes, " + entry.sha256.substr(0, 12) +
                "); copy or export the bundle again");
     }
 }
@@ -215,18 +231,48 @@ std::string presets_with_steps(const std::map<std::string, Preset>& presets) {
     return joined(texts);
 }
 
-void check_complete(const Bundle& bundle, const JsonReader& files) {
-    const fs::path path = bundle.directory / kManifest;
+void check_files(const Bundle& bundle) {
+    const Manifest& manifest = bundle.manifest;
+    std::vector<std::future<void>> checks;
+    for (const auto& file : manifest.files) {
+        const bool starts_now = checks.size() < kThreads;
+        checks.push_back(std::async(starts_now ? std::launch::async : std::launch::deferred, [&] {
+            check_file(bundle.directory, file.first, file.second);
+        }));
+    }
+    for (std::future<void>& check : checks) {
+        check.get();
+    }
     for (const std::string& name :
-         {std::string(kTables), bundle.manifest.predictor_file, bundle.manifest.step_file}) {
-        if (!files.has(name)) {
-            refuse(path.string() + " uses " + name +
+         {std::string(kTables), manifest.predictor_file, manifest.step_file}) {
+        if (manifest.files.count(name) == 0) {
+            refuse((bundle.directory / kManifest).string() + " uses " + name +
                    " but lists no checksum for it; export it again");
         }
     }
 }
 
 }  // namespace
+
+Manifest parse_manifest(const std::string& text, const fs::path& path) {
+    const json document = parse_json(text, path);
+    const JsonReader reader(document, path);
+    check_format(reader, path);
+    Manifest manifest;
+    manifest.name = reader.at("name").text();
+    manifest.size_multiple_px = reader.at("size_multiple_px").integer();
+    manifest.predictor_file = reader.at("predictor").at("file").text();
+    manifest.step_file = reader.at("step").at("file").text();
+    manifest.default_preset = reader.at("default_preset").text();
+    manifest.tiling = parse_tiling(reader.at("tiling"), path);
+    manifest.files = parse_files(reader.at("files"));
+    if (manifest.size_multiple_px < 1 || manifest.size_multiple_px > kMaxMultiplePx) {
+        refuse(path.string() + " wants sizes in multiples of " +
+               std::to_string(manifest.size_multiple_px) + " px; wanted are 1 to " +
+               std::to_string(kMaxMultiplePx) + ": export it again");
+    }
+    return manifest;
+}
 
 std::map<std::string, Preset> parse_tables(const std::string& text, const fs::path& path) {
     const json document = parse_json(text, path);
@@ -244,15 +290,8 @@ Bundle open_bundle(const fs::path& where) {
     Bundle bundle;
     bundle.directory = find_bundle(where);
     const fs::path path = bundle.directory / kManifest;
-    const json document = parse_json(read(path), path);
-    const JsonReader reader(document, path);
-    check_format(reader, path);
-    bundle.manifest = parse_manifest(reader, path);
-    const JsonReader files = reader.at("files");
-    for (const auto& entry : files.object().items()) {
-        check_file(bundle.directory, entry.key(), files.at(entry.key()));
-    }
-    check_complete(bundle, files);
+    bundle.manifest = parse_manifest(read(path), path);
+    check_files(bundle);
     const fs::path tables = bundle.directory / kTables;
     bundle.presets = parse_tables(read(tables), tables);
     if (bundle.presets.count(bundle.manifest.default_preset) == 0) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,19 @@ struct Preset {
     Table table;
 };
 
+/// What decides whether a picture is cut into tiles, and how.
+struct Tiling {
+    std::int64_t receptive_radius_px = 0;  ///< how far a pixel's influence can reach
+    /// Memory of the engine for each pixel given to it; none where it was not measured.
+    std::optional<std::int64_t> working_bytes_per_px;
+};
+
+/// Size and checksum of one file.
+struct FileEntry {
+    std::int64_t bytes = 0;
+    std::string sha256;
+};
+
 /// What this library uses of `manifest.json`. File names are relative to the bundle.
 struct Manifest {
     std::string name;
@@ -49,6 +63,8 @@ struct Manifest {
     std::string predictor_file;
     std::string step_file;
     std::string default_preset;
+    Tiling tiling;
+    std::map<std::string, FileEntry> files;
 };
 
 /// An opened bundle: every file listed was there and had its checksum when it was opened.
@@ -68,6 +84,9 @@ struct Bundle {
 /// Open the bundle at `where`: a directory, a shipped one's name, or empty for the default.
 /// Throws Error (bundle) where anything is missing, damaged, outside the directory, or too new.
 Bundle open_bundle(const std::filesystem::path& where);
+
+/// The text of a `manifest.json`; `path` is for messages. Throws Error (bundle).
+Manifest parse_manifest(const std::string& text, const std::filesystem::path& path);
 
 /// The presets in the text of a `tables.json`; `path` is for messages. Throws Error (bundle).
 std::map<std::string, Preset> parse_tables(const std::string& text,

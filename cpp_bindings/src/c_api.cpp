@@ -96,14 +96,36 @@ dvsr::Options options_of(const dvsr_options* given) {
     return options;
 }
 
+dvsr_session* open_session(const char* bundle, const char* engine,
+                           std::optional<std::int64_t> memory_mib) {
+    return new dvsr_session{dvsr::Session(bundle == nullptr ? "" : bundle,
+                                          engine == nullptr ? "auto" : engine, memory_mib)};
+}
+
 }  // namespace
 
 dvsr_status dvsr_session_open(const char* bundle, const char* engine, dvsr_session** session) {
     return guarded([&] {
         require(session, "session");
         *session = nullptr;
-        *session = new dvsr_session{
-            dvsr::Session(bundle == nullptr ? "" : bundle, engine == nullptr ? "auto" : engine)};
+        *session = open_session(bundle, engine, std::nullopt);
+    });
+}
+
+dvsr_status dvsr_session_open_with(const char* bundle, const dvsr_session_options* options,
+                                   dvsr_session** session) {
+    return guarded([&] {
+        require(session, "session");
+        *session = nullptr;
+        dvsr_session_options known = DVSR_SESSION_OPTIONS_INIT;
+        if (options != nullptr) {
+            known = received(options, known, "options");
+        }
+        std::optional<std::int64_t> memory_mib;
+        if (known.memory_mib != DVSR_FREE_MEMORY) {
+            memory_mib = known.memory_mib;
+        }
+        *session = open_session(bundle, known.engine, memory_mib);
     });
 }
 

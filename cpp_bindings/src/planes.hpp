@@ -17,6 +17,13 @@ struct Planes {
           width_px(width),
           values(static_cast<std::size_t>(kChannels * height * width)) {}
 
+    float* at(std::int64_t channel, std::int64_t row, std::int64_t column) {
+        return values.data() + (channel * height_px + row) * width_px + column;
+    }
+    const float* at(std::int64_t channel, std::int64_t row, std::int64_t column) const {
+        return values.data() + (channel * height_px + row) * width_px + column;
+    }
+
     std::int64_t height_px;
     std::int64_t width_px;
     std::vector<float> values;

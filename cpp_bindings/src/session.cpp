@@ -1,5 +1,6 @@
 #include "dvsr/session.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <limits>
 #include <mutex>
@@ -10,6 +11,7 @@
 #include "engine.hpp"
 #include "loop.hpp"
 #include "planes.hpp"
+#include "tiles.hpp"
 
 namespace dvsr {
 namespace {
@@ -17,6 +19,7 @@ namespace {
 constexpr std::int64_t kMaxSamples = 1024;
 // Sides beyond this cannot be held in memory, and their products would not fit an integer.
 constexpr std::int64_t kMaxSidePx = 1 << 20;
+constexpr std::int64_t kMaxBudgetMib = std::int64_t{1} << 40;
 
 /// Adds the milliseconds of its life to a stage.
 class Stopwatch {
@@ -54,7 +57,6 @@ std::string how_to_convert(const View& view) {
     return "Convert it first.";
 }
 
-/// `view` with its row length filled in, or Error (image).
 /// `view` with its row length filled in, or Error (image); `role` follows what came.
 template <typename View>
 View checked(View view, const std::string& role) {
@@ -90,6 +92,33 @@ std::int64_t checked_samples(std::int64_t samples) {
                                            std::to_string(kMaxSamples));
     }
     return samples;
+}
+
+std::int64_t checked_budget_mib(std::int64_t memory_mib) {
+    if (memory_mib < 1) {
+        throw Error(ErrorKind::option, "got memory_mib " + std::to_string(memory_mib) +
+                                           "; wanted is at least 1, or None");
+    }
+    return std::min(memory_mib, kMaxBudgetMib);
+}
+
+/// `engine` tile by tile where the padded picture `y` does not fit the memory, else null.
+std::unique_ptr<Engine> tiled_to_fit(Engine& engine, const Manifest& manifest, const Planes& y,
+                                     const std::optional<std::int64_t>& memory_mib) {
+    const std::optional<std::int64_t> bytes_per_px = manifest.tiling.working_bytes_per_px;
+    if (!bytes_per_px) {
+        return nullptr;
+    }
+    const std::int64_t budget = memory_mib ? *memory_mib << 20 : available_bytes();
+    const auto side =
+        tile_side_px(budget, y.height_px, y.width_px, *bytes_per_px, manifest.size_multiple_px);
+    if (!side) {
+        return nullptr;
+    }
+    // Beyond the receptive field an overlap changes nothing; a quarter of a tile is affordable.
+    const std::int64_t overlap = std::min(2 * manifest.tiling.receptive_radius_px, *side / 4);
+    return make_tiled_engine(
+        engine, plan_tiles(y.height_px, y.width_px, {*side, overlap, manifest.size_multiple_px}));
 }
 
 /// What one call computes, decided from options and bundle before any work.
@@ -138,10 +167,21 @@ void write_spread(const Moments& moments, const Planes& y, const ImageView& imag
     }
 }
 
+/// What a session holds and no call changes.
+struct Opened {
+    Bundle bundle;
+    std::optional<std::int64_t> memory_mib;
+    std::unique_ptr<Engine> engine;
+    std::string engine_name;
+};
+
 void run(const Plan& plan, const ImageView& blurred, const MutableImageView& sharp, float* spread,
-         const Bundle& bundle, Engine& engine, Timings& times) {
+         const Opened& opened, Timings& times) {
     const Stopwatch watch(times.total_ms);
-    const Planes y = to_model(blurred, bundle.manifest.size_multiple_px);
+    const Manifest& manifest = opened.bundle.manifest;
+    const Planes y = to_model(blurred, manifest.size_multiple_px);
+    const auto tiled = tiled_to_fit(*opened.engine, manifest, y, opened.memory_mib);
+    Engine& engine = tiled ? *tiled : *opened.engine;
     Planes guess(y.height_px, y.width_px);
     {
         const Stopwatch inner(times.predictor_ms);
@@ -160,18 +200,21 @@ void run(const Plan& plan, const ImageView& blurred, const MutableImageView& sha
 }  // namespace
 
 struct Session::State {
-    Bundle bundle;
-    std::unique_ptr<Engine> engine;
-    std::string engine_name;
+    Opened opened;
     std::mutex times_guard;
     Timings times;
 };
 
-Session::Session(const std::filesystem::path& bundle, const std::string& engine)
+Session::Session(const std::filesystem::path& bundle, const std::string& engine,
+                 std::optional<std::int64_t> memory_mib)
     : state_(std::make_unique<State>()) {
-    state_->bundle = open_bundle(bundle);
-    state_->engine = open_engine(engine, state_->bundle);
-    state_->engine_name = state_->engine->name();
+    Opened& opened = state_->opened;
+    if (memory_mib) {
+        opened.memory_mib = checked_budget_mib(*memory_mib);
+    }
+    opened.bundle = open_bundle(bundle);
+    opened.engine = open_engine(engine, opened.bundle);
+    opened.engine_name = opened.engine->name();
 }
 
 Session::~Session() = default;
@@ -195,25 +238,25 @@ void Session::deblur(const ImageView& blurred, const MutableImageView& sharp,
                                           " for the result; wanted is the picture's shape " +
                                           shape_text(from));
     }
-    const Plan plan = make_plan(state_->bundle, options);
+    const Plan plan = make_plan(state_->opened.bundle, options);
     Timings times;
     try {
-        run(plan, from, to, spread, state_->bundle, *state_->engine, times);
+        run(plan, from, to, spread, state_->opened, times);
     } catch (const std::bad_alloc&) {
         throw Error(ErrorKind::engine, "not enough memory for uint8 " + shape_text(from) +
-                                           "; cut the picture into tiles");
+                                           "; give a smaller memory_mib, which cuts it into tiles");
     }
     const std::lock_guard<std::mutex> lock(state_->times_guard);
     state_->times = times;
 }
 
-const std::string& Session::engine() const { return state_->engine_name; }
+const std::string& Session::engine() const { return state_->opened.engine_name; }
 
-const std::string& Session::bundle_name() const { return state_->bundle.manifest.name; }
+const std::string& Session::bundle_name() const { return state_->opened.bundle.manifest.name; }
 
 std::vector<std::string> Session::presets() const {
     std::vector<std::string> names;
-    for (const auto& entry : state_->bundle.presets) {
+    for (const auto& entry : state_->opened.bundle.presets) {
         names.push_back(entry.first);
     }
     return names;

@@ -92,6 +92,21 @@ TEST_CASE("a size rule of zero is refused") {
     expect_refused(files, "wants sizes in multiples of 0 px");
 }
 
+TEST_CASE("tiling advice that cannot be is refused") {
+    for (const std::string bytes : {"0", "-5", "1048577"}) {
+        const SmallBundle files;
+        files.edit("manifest.json", "\"working_bytes_per_px\": 1000",
+                   "\"working_bytes_per_px\": " + bytes);
+        expect_refused(files, "has working_bytes_per_px " + bytes + "; wanted are 1 to 1048576");
+    }
+}
+
+TEST_CASE("memory that nobody measured means no tiles") {
+    const SmallBundle files;
+    files.edit("manifest.json", "\"working_bytes_per_px\": 1000", "\"working_bytes_per_px\": null");
+    CHECK(!dvsr::open_bundle(files.path()).manifest.tiling.working_bytes_per_px);
+}
+
 TEST_CASE("every manifest cut short is an error, not a crash") {
     const SmallBundle files;
     const std::string whole = files.read("manifest.json");

@@ -189,6 +189,21 @@ TEST_CASE("C gets the picture that C++ gets, and its errors as codes and words")
     dvsr_session_close(session);
 }
 
+TEST_CASE("C opens a session within a budget, and a budget of nothing is an error") {
+    const SmallBundle files;
+    dvsr_session* session = nullptr;
+    dvsr_session_options options = DVSR_SESSION_OPTIONS_INIT;
+    options.engine = "fake";
+    options.memory_mib = 2;
+    CHECK(dvsr_session_open_with(files.path().c_str(), &options, &session) == DVSR_OK);
+    dvsr_session_close(session);
+    options.memory_mib = 0;
+    CHECK(dvsr_session_open_with(files.path().c_str(), &options, &session) == DVSR_OPTION_ERROR);
+    CHECK(session == nullptr);
+    options.struct_size = 0;
+    CHECK(dvsr_session_open_with(files.path().c_str(), &options, &session) == DVSR_ARGUMENT_ERROR);
+}
+
 TEST_CASE("a program with a shorter options struct keeps the members it does not know") {
     const SmallBundle files;
     dvsr_session* session = nullptr;

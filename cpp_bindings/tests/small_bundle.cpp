@@ -40,6 +40,7 @@ SmallBundle::SmallBundle() {
                            {"predictor", {{"file", "predictor.onnx"}}},
                            {"step", {{"file", "step.onnx"}}},
                            {"default_preset", "pair"},
+                           {"tiling", {{"receptive_radius_px", 4}, {"working_bytes_per_px", 1000}}},
                            {"files", json::object()}};
     write("manifest.json", manifest.dump(1));
     write("predictor.onnx", "no graph");

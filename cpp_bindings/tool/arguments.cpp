@@ -30,6 +30,8 @@ void add_options(CLI::App& app, Arguments& arguments, std::string& seed) {
     app.add_option("--bundle", arguments.bundle,
                    "bundle directory, or the name of a shipped bundle");
     app.add_option("--engine", arguments.engine, "auto or an engine's name (default: auto)");
+    app.add_option("--memory", arguments.memory_mib,
+                   "cut pictures into tiles to stay within this many MiB");
     app.add_option("--bench", arguments.bench_runs,
                    "deblur each picture this often and print the percentiles of the times");
     app.add_option("--warm-up", arguments.warm_up, "runs before --bench counts (default: 2)");

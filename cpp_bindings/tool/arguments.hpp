@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@ struct Arguments {
     std::filesystem::path output;  ///< empty only with `bench_runs`
     std::string bundle;            ///< empty: the default one
     std::string engine = "auto";
+    std::optional<std::int64_t> memory_mib;
     dvsr::Options options;
     std::int64_t bench_runs = 0;
     std::int64_t warm_up = 2;

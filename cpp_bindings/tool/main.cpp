@@ -62,7 +62,7 @@ void run(const Arguments& arguments) {
     const bool writes = arguments.bench_runs == 0;
     const std::vector<fs::path> targets =
         writes ? plan_outputs(arguments.pictures, arguments.output) : std::vector<fs::path>{};
-    const dvsr::Session session(arguments.bundle, arguments.engine);
+    const dvsr::Session session(arguments.bundle, arguments.engine, arguments.memory_mib);
     std::printf("engine %s; bundle %s\n", session.engine().c_str(), session.bundle_name().c_str());
     if (!writes) {
         bench(session, arguments);

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-FROM_PRESET = -(2**63)
+FROM_PRESET = FREE_MEMORY = -(2**63)
 
 
 class Picture(ctypes.Structure):
@@ -29,6 +29,14 @@ class Options(ctypes.Structure):
         ("samples", ctypes.c_int64),
         ("seed", ctypes.c_uint64),
         ("preset", ctypes.c_char_p),
+    )
+
+
+class SessionOptions(ctypes.Structure):
+    _fields_ = (
+        ("struct_size", ctypes.c_size_t),
+        ("engine", ctypes.c_char_p),
+        ("memory_mib", ctypes.c_int64),
     )
 
 
@@ -59,11 +67,18 @@ class Library:
         )
         return field
 
-    def open(self, bundle: Path, engine: str = "onnx-cpu") -> NativeSession:
+    def open(
+        self, bundle: Path, engine: str = "onnx-cpu", memory_mib: int | None = None
+    ) -> NativeSession:
         handle = ctypes.c_void_p()
+        options = SessionOptions(
+            ctypes.sizeof(SessionOptions),
+            engine.encode(),
+            FREE_MEMORY if memory_mib is None else memory_mib,
+        )
         self._check(
-            self._functions.dvsr_session_open(
-                str(bundle).encode(), engine.encode(), ctypes.byref(handle)
+            self._functions.dvsr_session_open_with(
+                str(bundle).encode(), ctypes.byref(options), ctypes.byref(handle)
             )
         )
         return NativeSession(self, handle)

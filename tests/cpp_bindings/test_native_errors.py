@@ -90,6 +90,18 @@ def test_an_option_is_refused_in_the_same_words(
     assert str(got.value) == str(expected.value)
 
 
+@pytest.mark.parametrize("memory_mib", [0, -3, 1])
+def test_a_budget_is_refused_in_the_same_words(
+    library: Library, small_bundle: Path, memory_mib: int
+) -> None:
+    image = np.zeros((200, 200, 3), np.uint8)
+    with pytest.raises(runtime.OptionError) as expected:
+        runtime.Session(small_bundle, memory_mib=memory_mib).deblur(image)
+    with pytest.raises(LibraryError) as got:
+        library.open(small_bundle, memory_mib=memory_mib).deblur(image)
+    assert str(got.value) == str(expected.value)
+
+
 def test_steps_that_no_table_has_are_answered_with_those_there_are(
     library: Library, small_bundle: Path
 ) -> None:

@@ -41,6 +41,24 @@ def test_pictures_agree_with_the_runtime(small_bundle: Path, photograph: NDArray
     assert set(session.timings) == set(python.timings)
 
 
+def test_the_spread_of_the_samples_comes_along_when_asked_for(
+    small_bundle: Path, photograph: NDArray[np.uint8]
+) -> None:
+    image = photograph[:17, :31]
+    options = {"preset": "realtime", "samples": 3, "return_std": True}
+    got, spread = dvsr_native.Session(small_bundle).deblur(image, **options)
+    with runtime.Session(small_bundle) as python:
+        expected, deviation = python.deblur(image, **options)  # type: ignore[call-overload]
+    np.testing.assert_allclose(got, expected.astype(int), atol=1)
+    assert spread.dtype == deviation.dtype
+    np.testing.assert_allclose(spread, deviation, atol=1e-2)  # grey levels
+
+
+def test_a_budget_of_nothing_is_refused_in_the_words_of_python(small_bundle: Path) -> None:
+    with pytest.raises(dvsr_native.DvsrError, match="got memory_mib 0; wanted is at least 1"):
+        dvsr_native.Session(small_bundle, engine="fake", memory_mib=0)
+
+
 def test_noise_has_the_same_bits() -> None:
     np.testing.assert_array_equal(dvsr_native.normals(3, 2, 1, 5, 7), normals(3, 2, 1, 5, 7))
 

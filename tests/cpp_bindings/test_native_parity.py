@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,6 +90,67 @@ def test_reflection_agrees_however_small_the_picture(
     image = np.ascontiguousarray(photograph[:side_px, :3])
     got, _ = native.deblur(image, steps=0)
     check_same(got, python.deblur(image, steps=0))
+
+
+def with_working_bytes(bundle: Path, target: Path, bytes_per_px: int) -> Path:
+    """A copy whose tiles have the size that ``bytes_per_px`` gives."""
+    shutil.copytree(bundle, target)
+    path = target / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["tiling"]["working_bytes_per_px"] = bytes_per_px
+    path.write_text(json.dumps(manifest))
+    return target
+
+
+# Bytes a pixel such that the budget leaves room for tiles of 24, 40, 24 and 56 px.
+TILED = [(17, 31, 1500, 1), (64, 64, 250, 1), (48, 16, 1500, 1), (136, 200, 1200, 8)]
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize(("height_px", "width_px", "bytes_per_px", "memory_mib"), TILED)
+def test_pictures_in_tiles_agree(
+    library: Library,
+    small_bundle: Path,
+    photograph: Image,
+    tmp_path: Path,
+    height_px: int,
+    width_px: int,
+    bytes_per_px: int,
+    memory_mib: int,
+    samples: int,
+) -> None:
+    bundle = with_working_bytes(small_bundle, tmp_path / "bundle", bytes_per_px)
+    image = np.ascontiguousarray(photograph[100 : 100 + height_px, 200 : 200 + width_px])
+    with runtime.Session(bundle, memory_mib=memory_mib) as python:
+        expected, deviation = python.deblur(
+            image, preset="balanced", samples=samples, return_std=True
+        )
+    with library.open(bundle, memory_mib=memory_mib) as native:
+        got, spread = native.deblur(image, preset="balanced", samples=samples)
+    check_same(got, expected)
+    np.testing.assert_allclose(spread, deviation, atol=1e-2)  # grey levels
+
+
+def test_a_budget_that_forces_tiles_changes_the_work(
+    library: Library, small_bundle: Path, photograph: Image, tmp_path: Path
+) -> None:
+    bundle = with_working_bytes(small_bundle, tmp_path / "bundle", 1200)
+    image = np.ascontiguousarray(photograph[:136, :200])
+    with library.open(bundle, memory_mib=8) as tiled, library.open(bundle) as whole:
+        assert (tiled.deblur(image)[0] != whole.deblur(image)[0]).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("samples", [1, 3])
+def test_a_full_frame_in_tiles_agrees(
+    library: Library, small_bundle: Path, photograph: Image, samples: int
+) -> None:
+    image = np.ascontiguousarray(np.tile(photograph, (2, 3, 1))[:720, :1280])
+    with runtime.Session(small_bundle, memory_mib=160) as python:
+        expected = python.deblur(image, preset="realtime", samples=samples)
+    with library.open(small_bundle, memory_mib=160) as native:
+        got, _ = native.deblur(image, preset="realtime", samples=samples)
+    check_same(got, expected)
 
 
 @pytest.mark.slow

@@ -76,6 +76,24 @@ typedef struct dvsr_timings {
 DVSR_C_API dvsr_status dvsr_session_open(const char* bundle, const char* engine,
                                          dvsr_session** session);
 
+/* For memory_mib: most of what the machine has free. */
+#define DVSR_FREE_MEMORY INT64_MIN
+
+/* How to open a session. engine as above. memory_mib bounds what one call may take; a picture that
+ * needs more is cut into tiles that are blended at every step. */
+typedef struct dvsr_session_options {
+    size_t struct_size;
+    const char* engine;
+    int64_t memory_mib;
+} dvsr_session_options;
+#define DVSR_SESSION_OPTIONS_INIT \
+    { sizeof(dvsr_session_options), NULL, DVSR_FREE_MEMORY }
+
+/* dvsr_session_open with all that can be chosen; options NULL: nothing is. */
+DVSR_C_API dvsr_status dvsr_session_open_with(const char* bundle,
+                                              const dvsr_session_options* options,
+                                              dvsr_session** session);
+
 /* Let go of a session; NULL is fine. */
 DVSR_C_API void dvsr_session_close(dvsr_session* session);
 

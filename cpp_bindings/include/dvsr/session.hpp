@@ -33,8 +33,12 @@ struct Timings {
 class DVSR_API Session {
 public:
     /// Open `bundle`: a directory, the name of a shipped bundle, or empty for the default one.
-    /// `engine` is "auto" or one of `engines()`. Throws `Error` (bundle, engine).
-    explicit Session(const std::filesystem::path& bundle, const std::string& engine = "auto");
+    /// `engine` is "auto" or one of `engines()`. `memory_mib` bounds what one call may take beyond
+    /// what the process holds already (none: most of what the machine has free); a picture that
+    /// needs more is cut into tiles that are blended at every step. Throws `Error` (bundle,
+    /// engine, option).
+    explicit Session(const std::filesystem::path& bundle, const std::string& engine = "auto",
+                     std::optional<std::int64_t> memory_mib = std::nullopt);
     ~Session();
     Session(Session&&) noexcept;
     Session& operator=(Session&&) noexcept;

@@ -1,9 +1,10 @@
 """The C++ library dvsr: deblur pictures with a DvSR bundle."""
 
 import os
-from typing import Annotated
+from typing import Annotated, Literal, overload
 
 import numpy
+import numpy.typing
 from numpy.typing import NDArray
 
 
@@ -13,13 +14,20 @@ class DvsrError(Exception):
 class Session:
     """An opened bundle on an engine; deblur() is safe from several threads."""
 
-    def __init__(self, bundle: str | os.PathLike = '', *, engine: str = 'auto') -> None:
+    def __init__(self, bundle: str | os.PathLike = '', *, engine: str = 'auto', memory_mib: int | None = None) -> None:
         """
         Open a bundle directory, a shipped bundle's name, or '' for the default one.
         """
 
-    def deblur(self, image: Annotated[NDArray, dict(device='cpu', writable=False)], *, steps: int | None = None, samples: int | None = None, seed: int = 0, preset: str | None = None) -> Annotated[NDArray[numpy.uint8], dict(shape=(None, None, 3))]:
+    @overload
+    def deblur(self, image: numpy.typing.NDArray[numpy.uint8], *, steps: int | None = None, samples: int | None = None, seed: int = 0, preset: str | None = None, return_std: Literal[False] = False) -> numpy.typing.NDArray[numpy.uint8]:
         """Deblur uint8 RGB (H, W, 3) of any size; returns uint8 RGB (H, W, 3)."""
+
+    @overload
+    def deblur(self, image: numpy.typing.NDArray[numpy.uint8], *, steps: int | None = None, samples: int | None = None, seed: int = 0, preset: str | None = None, return_std: Literal[True]) -> tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.float32]]:
+        """
+        Also the standard deviation of the samples, float32 (H, W, 3) in grey levels.
+        """
 
     @property
     def engine(self) -> str:

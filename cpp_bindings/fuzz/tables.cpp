@@ -1,0 +1,16 @@
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "bundle.hpp"
+#include "dvsr/error.hpp"
+
+/// Whatever tables hold, they are read or refused with an Error.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    try {
+        dvsr::parse_tables({reinterpret_cast<const char*>(data), size}, "tables.json");
+    } catch (const dvsr::Error&) {
+        return 0;
+    }
+    return 0;
+}

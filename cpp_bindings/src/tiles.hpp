@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "engine.hpp"
+
+namespace dvsr {
+
+/// Pictures larger than memory, by the rules of `runtime/tiles.py`: overlapping tiles that share
+/// one state and one field of noise, their outputs averaged after each step.
+
+/// One tile along one axis: where it starts and the weight of each of its rows or columns.
+struct Span {
+    std::int64_t start_px = 0;
+    std::vector<float> weights;
+
+    std::int64_t length_px() const { return static_cast<std::int64_t>(weights.size()); }
+};
+
+/// Tiles as the product of spans along height and width.
+struct TilePlan {
+    std::vector<Span> rows;
+    std::vector<Span> columns;
+};
+
+/// What decides where a picture is cut.
+struct TileRule {
+    std::int64_t tile_px;
+    std::int64_t overlap_px;
+    std::int64_t multiple_px;
+};
+
+/// Cover (height_px, width_px) with tiles of at most `tile_px` a side; neighbours share at least
+/// `overlap_px`. Throws Error (option) for a tile that the overlap would not let advance.
+TilePlan plan_tiles(std::int64_t height_px, std::int64_t width_px, const TileRule& rule);
+
+/// The largest square tile that fits `budget_bytes`, or none where the whole picture does.
+/// `bytes_per_px` is what the engine works with for each pixel. Throws Error (option) where not
+/// even the picture's own arrays fit.
+std::optional<std::int64_t> tile_side_px(std::int64_t budget_bytes, std::int64_t height_px,
+                                         std::int64_t width_px, std::int64_t bytes_per_px,
+                                         std::int64_t multiple_px);
+
+/// Most of the memory that the system can give without swapping; the rest is for the others.
+std::int64_t available_bytes();
+
+/// An engine that runs `inner`, which it does not own, tile by tile and blends.
+std::unique_ptr<Engine> make_tiled_engine(Engine& inner, TilePlan plan);
+
+}  // namespace dvsr
