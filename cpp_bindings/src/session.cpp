@@ -102,6 +102,13 @@ std::int64_t checked_budget_mib(std::int64_t memory_mib) {
     return std::min(memory_mib, kMaxBudgetMib);
 }
 
+/// What Python's session keeps between calls counts here too: both then choose the same tiles.
+std::int64_t for_the_call(std::int64_t budget_bytes) {
+    constexpr std::int64_t kKeptBytes = std::int64_t{128} << 20;
+    constexpr std::int64_t kKeptShare = 8;
+    return budget_bytes - std::min(kKeptBytes, budget_bytes / kKeptShare);
+}
+
 /// `engine` tile by tile where the padded picture `y` does not fit the memory, else null.
 std::unique_ptr<Engine> tiled_to_fit(Engine& engine, const Manifest& manifest, const Planes& y,
                                      const std::optional<std::int64_t>& memory_mib) {
@@ -109,14 +116,14 @@ std::unique_ptr<Engine> tiled_to_fit(Engine& engine, const Manifest& manifest, c
     if (!bytes_per_px) {
         return nullptr;
     }
-    const std::int64_t budget = memory_mib ? *memory_mib << 20 : available_bytes();
+    const std::int64_t budget = memory_mib ? for_the_call(*memory_mib << 20) : available_bytes();
     const auto side =
         tile_side_px(budget, y.height_px, y.width_px, *bytes_per_px, manifest.size_multiple_px);
     if (!side) {
         return nullptr;
     }
-    // Beyond the receptive field an overlap changes nothing; a quarter of a tile is affordable.
-    const std::int64_t overlap = std::min(2 * manifest.tiling.receptive_radius_px, *side / 4);
+    // As runtime/tiles.py: edges then have no weight where a tile is large enough.
+    const std::int64_t overlap = std::min(4 * manifest.tiling.receptive_radius_px, *side / 4);
     return make_tiled_engine(
         engine, plan_tiles(y.height_px, y.width_px, {*side, overlap, manifest.size_multiple_px}));
 }
