@@ -116,6 +116,8 @@ def calibrate(
     advance: Callable[[], object] = lambda: None,
 ) -> tuple[Ranges, int]:
     """Run ``model`` on ``inputs`` for ``seconds`` at most; the ranges, and how many were run."""
+    if not _is_quantisable(model):
+        return Ranges({}), 0
     reader = _Reader(inputs, time.monotonic() + seconds, advance)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "model.onnx"
@@ -133,6 +135,8 @@ def calibrate(
 
 def quantise(model: onnx.ModelProto, ranges: Ranges, in_float: Collection[str]) -> onnx.ModelProto:
     """``model`` with Q/DQ around its convolutions, but for the layers named in ``in_float``."""
+    if not _is_quantisable(model):
+        return model
     left_out = [
         node.name
         for node in model.graph.node
@@ -156,6 +160,11 @@ def quantise(model: onnx.ModelProto, ranges: Ranges, in_float: Collection[str]) 
     del quantised.graph.value_info[:]
     onnx.checker.check_model(quantised, full_check=True)
     return quantised
+
+
+def _is_quantisable(model: onnx.ModelProto) -> bool:
+    """Whether there is any layer to quantise: the preset "direct" has no network as predictor."""
+    return any(node.op_type in QUANTISED for node in model.graph.node)
 
 
 def layer_scales(model: onnx.ModelProto, ranges: Ranges) -> dict[str, tuple[float, float]]:
