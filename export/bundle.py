@@ -7,12 +7,16 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from runtime.bundle import FORMAT, MANIFEST, TABLES, FileEntry, Manifest, Tables, sha256
-from runtime.errors import BundleError
-from runtime.files import to_json
+from runtime.bundle import FORMAT, MANIFEST, TABLES, Bundle, FileEntry, Manifest, Tables, sha256
+from runtime.errors import BundleError, OutputError
+from runtime.files import to_json, write_whole
+from runtime.version import __version__
+
+SEAL = "checked.json"
 
 
 def write_bundle(
@@ -80,5 +84,60 @@ def _swap(beside: Path, target: Path) -> None:
 
 def to_report(value: object) -> bytes:
     """``report.json``: the comparison and the machine it ran on."""
-    machine = {"python": platform.python_version(), "machine": platform.machine()}
-    return to_json({"machine": machine, "parity": value})
+    return to_json({"machine": _machine(), "parity": value})
+
+
+def to_seal(bundle: Bundle, reference: str, engines: object, ranges: object) -> bytes:
+    """``checked.json``: which graphs were held against what, where, and how far they were."""
+    manifest = bundle.manifest
+    graphs = {
+        graph.file: manifest.files[graph.file] for graph in (manifest.predictor, manifest.step)
+    }
+    return to_json(
+        {
+            "made_by": f"dvsr-edge {__version__}",
+            "machine": _machine(),
+            "graphs": {name: entry.sha256 for name, entry in graphs.items()},
+            "precision": manifest.precision,
+            "reference": reference,
+            "engines": engines,
+            "activations": ranges,
+        }
+    )
+
+
+def _machine() -> dict[str, str]:
+    return {"python": platform.python_version(), "machine": platform.machine()}
+
+
+def seal(bundle: Bundle, data: bytes) -> None:
+    """Put ``checked.json`` into the bundle; at every moment the bundle is whole.
+
+    Raises OutputError where it cannot be written.
+    """
+    unseal(bundle)
+    write_whole(bundle.path(SEAL), data)
+    _list_seal(bundle, FileEntry(len(data), sha256(data)))
+
+
+def unseal(bundle: Bundle) -> None:
+    """Take an earlier ``checked.json`` away; raises OutputError where it cannot be."""
+    if SEAL in bundle.manifest.files:
+        _list_seal(bundle, None)
+    try:
+        bundle.path(SEAL).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot remove {bundle.path(SEAL)}: {error.strerror}; copy the bundle to where you "
+            "may write"
+        ) from error
+
+
+def _list_seal(bundle: Bundle, entry: FileEntry | None) -> None:
+    """Bring the manifest's list of files up to date; every other entry stays as it is."""
+    path = bundle.path(MANIFEST)
+    manifest: dict[str, Any] = msgspec.json.decode(path.read_bytes())
+    manifest["files"].pop(SEAL, None)
+    if entry is not None:
+        manifest["files"][SEAL] = msgspec.to_builtins(entry)
+    write_whole(path, to_json(manifest))

@@ -18,7 +18,7 @@ from runtime.engines import open_engine
 from runtime.errors import EngineError
 from runtime.samplers import COLUMNS
 
-SIDES_PX = (256, 768)
+SIDES_PX = (128, 384)
 
 
 def working_bytes_per_px(bundle: Path, sides_px: tuple[int, int] = SIDES_PX) -> int:

@@ -13,12 +13,11 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from export.config import OPSETS
 from runtime.bundle import Graph
 from runtime.bundle import Tensor as Signature
 from runtime.samplers import COLUMNS
 from train.network import Model
-
-OPSET = 18
 
 
 class PredictorGraph(nn.Module):
@@ -62,14 +61,14 @@ class TracedGraph:
     signature: Graph
 
 
-def trace_predictor(model: Model, opset: int = OPSET) -> TracedGraph:
+def trace_predictor(model: Model, opset: int = OPSETS.start) -> TracedGraph:
     """Trace g; batch, height and width stay free."""
     return _trace(
         PredictorGraph(model), model.size_multiple_px, "predictor.onnx", ("y",), ("guess",), opset
     )
 
 
-def trace_step(model: Model, opset: int = OPSET) -> TracedGraph:
+def trace_step(model: Model, opset: int = OPSETS.start) -> TracedGraph:
     """Trace one sampler step; batch, height and width stay free."""
     inputs = ("z", "y", "noise", "previous", "row")
     return _trace(

@@ -15,9 +15,7 @@ from torch import Tensor, nn
 
 from train.network import Model, UNet
 
-# What people type, and what the manifest states.
-PRECISIONS = {"fp32": "float32", "fp16": "float16"}
-_TYPES = {"float32": torch.float32, "float16": torch.float16}
+_TYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 class TypedNetwork(nn.Module):
@@ -51,8 +49,11 @@ class TypedEmbedding(nn.Module):
 
 
 def in_precision(model: Model, precision: str) -> Model:
-    """A copy of ``model`` whose U-Nets compute in ``precision``, a name as in the manifest."""
-    if precision == "float32":
+    """A copy of ``model`` whose U-Nets compute in ``precision``, a name as in the manifest.
+
+    For int8 that is float32: a graph is quantised after it was traced.
+    """
+    if precision not in _TYPES:
         return model
     typed = copy.deepcopy(model)
     for name in ("predictor", "denoiser"):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from export.engines.builder import Builder, Finished, build_engines
 from export.engines.library import SOURCES, Library, installed, open_library
 from export.engines.memory import describe_bytes
 from export.engines.plan import (
@@ -17,14 +17,16 @@ from export.engines.plan import (
     parse_targets,
     plan_sizes,
 )
-from export.engines.proof import describe as describe_proof
-from export.engines.store import Store
+from export.extras import require
 from runtime.bundle import Bundle, open_bundle
 from runtime.command import run_command
 from runtime.plans.devices import Device, cuda_devices
 from runtime.plans.identity import Identity, rebuild_command
 from runtime.plans.shapes import Options
 from runtime.plans.store import DIRECTORY
+
+if TYPE_CHECKING:
+    from export.engines.builder import Builder, Finished
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -115,6 +117,9 @@ def read_config(arguments: argparse.Namespace, multiple_px: int) -> BuildConfig:
 
 def run(arguments: argparse.Namespace) -> None:
     """Do what the command line asks; raises DvsrError."""
+    require("onnx", "filelock")
+    from export.engines.builder import Builder, build_engines
+
     bundle = open_bundle(arguments.bundle)
     devices = cuda_devices()
     if arguments.list:
@@ -149,6 +154,8 @@ def introduce(library: Library, config: BuildConfig, *, chosen: bool) -> str:
 
 def show_plan(builder: Builder, config: BuildConfig) -> None:
     """Print each engine that ``config`` asks for, and whether it is there."""
+    from export.engines.store import Store
+
     store = Store(builder.bundle)
     for name, identity in builder.identities(config).items():
         there = store.find(identity) is not None
@@ -168,6 +175,8 @@ def _options(identity: Identity) -> str:
 
 def report(entry: Finished, bundle: Bundle) -> None:
     """Print one engine: where it is, what it is made for, the memory it takes, and the proof."""
+    from export.engines.proof import describe as describe_proof
+
     card = entry.card
     identity, memory = card.identity, card.memory
     how = f"built in {card.seconds:.1f} s" if entry.is_new else "was there already"
@@ -183,6 +192,8 @@ def report(entry: Finished, bundle: Bundle) -> None:
 
 def list_engines(bundle: Bundle, device: Device | None) -> None:
     """Print every engine of ``bundle``, whether it can be loaded here, and if not, why."""
+    from export.engines.store import Store
+
     store = Store(bundle)
     cards, versions = store.cards(), installed()
     for card in cards:

@@ -36,3 +36,7 @@ class DataError(DvsrError):
 
 class CheckpointError(DvsrError):
     """A checkpoint that is missing, damaged, or of another model."""
+
+
+class MissingExtraError(DvsrError):
+    """A library that only some commands need and that is not installed."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,19 +9,12 @@ import onnx
 import pytest
 import torch
 
-from export.onnx import export, main
+from export.onnx import main
 from export.precision import in_precision
+from export.widened import widened
 from runtime.bundle import open_bundle
 from runtime.engines.onnx import OnnxEngine
 from train.checkpoint import load_model
-
-
-@pytest.fixture(scope="module")
-def half_bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("half") / "bundle"
-    parity = export(checkpoint, target, precision="float16")
-    assert min(entry.psnr_db for entry in parity.samplers) >= 45.0
-    return target
 
 
 def types(path: Path) -> dict[str, set[int]]:
@@ -92,7 +87,65 @@ def test_an_unknown_precision_is_refused(tmp_path: Path) -> None:
         main(["m.safetensors", "-o", str(tmp_path / "b"), "--precision", "fp8"])
 
 
-def test_engines_of_it_are_proved_to_be_half(half_bundle: Path) -> None:
+def test_bfloat16_is_stored_and_its_level_embedding_is_float32(bfloat_bundle: Path) -> None:
+    stored = types(bfloat_bundle / "denoiser_step.onnx")
+    assert stored["Conv"] == {onnx.TensorProto.BFLOAT16}
+    model = onnx.shape_inference.infer_shapes(onnx.load(bfloat_bundle / "denoiser_step.onnx"))
+    inferred = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
+    sines = [node for node in model.graph.node if node.op_type in ("Sin", "Cos")]
+    assert {inferred[node.output[0]] for node in sines} == {onnx.TensorProto.FLOAT}
+    manifest = open_bundle(bfloat_bundle).manifest
+    for graph in (manifest.predictor, manifest.step):
+        assert {tensor.dtype for tensor in (*graph.inputs, *graph.outputs)} == {"float32"}
+
+
+def test_bfloat16_widened_to_float32_keeps_each_weight(bfloat_bundle: Path) -> None:
+    narrow = onnx.load(bfloat_bundle / "predictor.onnx")
+    wide = {tensor.name: tensor for tensor in widened(narrow).graph.initializer}
+    assert onnx.TensorProto.BFLOAT16 not in {tensor.data_type for tensor in wide.values()}
+    for tensor in narrow.graph.initializer:
+        values = [
+            onnx.numpy_helper.to_array(t).astype(np.float32) for t in (tensor, wide[tensor.name])
+        ]
+        assert np.array_equal(*values)
+
+
+def test_a_precision_other_than_int8_takes_no_calibration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["m.safetensors", "-o", str(tmp_path / "b")]
+    assert main([*command, "--precision", "int8"]) == 2
+    assert main([*command, "--calibration", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("go together") == 2
+
+
+@pytest.mark.parametrize("module", ["torch", "onnx"])
+def test_a_missing_library_is_one_line_that_names_the_extra(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    module: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main(["m.safetensors", "-o", str(tmp_path / "b")]) == 2
+    said = capsys.readouterr().err
+    assert f"'{module}' is not installed" in said
+    assert "dvsr-edge[export]" in said
+    assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("module", ["onnx", "check", "trt", "triton", "doctor"])
+def test_a_command_line_loads_without_the_libraries_that_it_may_need(module: str) -> None:
+    hidden = ("torch", "onnx", "onnxruntime", "onnxscript", "filelock", "safetensors")
+    code = f"import sys\nfor name in {hidden}: sys.modules[name] = None\nimport export.{module}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("half", "HALF"), ("bfloat", "BF16")])
+def test_engines_of_it_are_proved_to_be_of_it(
+    request: pytest.FixtureRequest, precision: str, kind: str
+) -> None:
     pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
     from export.engines.builder import Builder
     from export.engines.library import open_library
@@ -100,8 +153,10 @@ def test_engines_of_it_are_proved_to_be_half(half_bundle: Path) -> None:
     from runtime.plans.shapes import Size, SizeRange
 
     size = Size(64, 64)
-    builder = Builder(open_library("tensorrt-rtx", ()), open_bundle(half_bundle), print)
-    for identity in builder.identities(BuildConfig((SizeRange(size, size, size),))).values():
+    bundle = open_bundle(request.getfixturevalue(f"{precision}_bundle"))
+    builder = Builder(open_library("tensorrt-rtx", ()), bundle, print)
+    config = BuildConfig((SizeRange(size, size, size),), targets=(86,))
+    for identity in builder.identities(config).values():
         proof = builder.build(identity)[0].proof
-        assert proof.convolutions == {"HALF": 93}
+        assert proof.convolutions == {kind: 93}
         assert proof.weights_bytes < 1.5 * proof.graph_weights_bytes

@@ -1,0 +1,66 @@
+"""What an export is asked for, as one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.errors import OptionError
+
+# What people type, and what the manifest states.
+PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "int8": "int8"}
+LARGEST_FUSED_STEPS = 50
+OPSETS = range(18, 23)
+# The first one in which a convolution may be bfloat16.
+BFLOAT16_OPSET = 22
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """One export.
+
+    ``precision`` is what the U-Nets compute in, as in the manifest; ``opset`` None is the lowest
+    one that has it. ``fused_steps`` asks for the
+    whole pipeline in one graph too. For int8: ``calibration`` is a folder of real pictures, of
+    which ``pictures`` are run through the whole sampler until ``calibration_seconds`` are over,
+    and ``least_db`` the PSNR that whole samplers must keep against float32.
+
+    Raises OptionError for a combination that cannot be.
+    """
+
+    precision: str = "float32"
+    opset: int | None = None
+    fused_steps: int | None = None
+    calibration: Path | None = None
+    pictures: int = 8
+    calibration_seconds: float = 120.0
+    least_db: float = 38.0
+
+    @property
+    def lowest_opset(self) -> int:
+        """The lowest ONNX operator set that can express the precision."""
+        return BFLOAT16_OPSET if self.precision == "bfloat16" else OPSETS.start
+
+    @property
+    def chosen_opset(self) -> int:
+        """The ONNX operator set that graphs are written in."""
+        return self.lowest_opset if self.opset is None else self.opset
+
+    def __post_init__(self) -> None:
+        if self.chosen_opset < self.lowest_opset:
+            raise OptionError(
+                f"got --opset {self.opset} with {self.precision}; ONNX has convolutions of that "
+                f"from opset {self.lowest_opset} on: leave --opset out"
+            )
+        if (self.precision == "int8") != (self.calibration is not None):
+            raise OptionError(
+                f"got precision {self.precision} and "
+                f"{'a' if self.calibration else 'no'} folder of calibration pictures; "
+                "--precision int8 and --calibration FOLDER go together"
+            )
+        if self.fused_steps is not None and not 1 <= self.fused_steps <= LARGEST_FUSED_STEPS:
+            raise OptionError(
+                f"got --fused {self.fused_steps}; wanted are 1 to {LARGEST_FUSED_STEPS} steps"
+            )
+        if self.pictures < 1:
+            raise OptionError(f"got {self.pictures} calibration pictures; wanted is at least 1")

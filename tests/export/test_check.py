@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from export.bundle import SEAL
+from export.check import main
+from export.parity import compare, deblur, picture
+from runtime.bundle import MANIFEST, open_bundle, sha256
+from runtime.engines import Request, Result
+from runtime.engines.onnx import OnnxEngine
+
+SIZES = ("--size", "32x32", "--size", "56x40")
+
+
+@pytest.fixture
+def bundle(small_bundle: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(small_bundle, tmp_path / "bundle")
+
+
+def change(bundle: Path, file: str, edit: Callable[[onnx.ModelProto], None]) -> None:
+    """Edit a graph of ``bundle`` and vouch for it in the manifest."""
+    model = onnx.load(bundle / file)
+    edit(model)
+    data = model.SerializeToString()
+    (bundle / file).write_bytes(data)
+    manifest = json.loads((bundle / MANIFEST).read_text())
+    manifest["files"][file] = {"bytes": len(data), "sha256": sha256(data)}
+    (bundle / MANIFEST).write_text(json.dumps(manifest))
+
+
+def scale(layer: str, factor: float) -> Callable[[onnx.ModelProto], None]:
+    """An edit that multiplies the weights of one layer."""
+
+    def edit(model: onnx.ModelProto) -> None:
+        [tensor] = [t for t in model.graph.initializer if t.name == f"{layer}.weight"]
+        values = onnx.numpy_helper.to_array(tensor)
+        changed = (values * factor).astype(values.dtype)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(changed, tensor.name))
+
+    return edit
+
+
+def test_a_right_bundle_is_sealed_and_opens(
+    bundle: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(bundle), "--checkpoint", str(checkpoint), *SIZES, "--bisect"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("no layer of 93 departs") == 2
+    assert "against torch" in said
+    seal = json.loads((bundle / SEAL).read_text())
+    manifest = open_bundle(bundle).manifest
+    assert seal["graphs"]["predictor.onnx"] == manifest.files["predictor.onnx"].sha256
+    assert SEAL in manifest.files
+    [parity] = seal["engines"].values()
+    assert {tuple(entry["shape"][2:]) for entry in parity["graphs"]} == {(32, 32), (40, 56)}
+    assert all(entry["psnr_db"] > 90 for entry in parity["graphs"])
+
+
+def test_without_a_checkpoint_the_graphs_are_held_against_themselves_unoptimised(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(bundle), *SIZES, "--no-seal"]) == 0
+    assert "unoptimised" in capsys.readouterr().out
+    assert not (bundle / SEAL).exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "layer"),
+    [
+        ("predictor.onnx", "model.predictor.encoder.5.second"),
+        ("denoiser_step.onnx", "model.denoiser.decoder.2.1.first"),
+    ],
+)
+def test_a_wrong_layer_breaks_the_seal_and_is_named(
+    bundle: Path,
+    checkpoint: Path,
+    capsys: pytest.CaptureFixture[str],
+    file: str,
+    layer: str,
+) -> None:
+    command = [str(bundle), "--checkpoint", str(checkpoint), "--size", "32x32"]
+    assert main(command) == 0
+    change(bundle, file, scale(layer, 3.0))
+    capsys.readouterr()
+    assert main([*command, "--bisect"]) == 1
+    said = capsys.readouterr().out
+    assert f"{layer} (layer " in said
+    assert said.count("departs first") == 1
+    assert "not sealed" in said
+    assert not (bundle / SEAL).exists()
+    assert SEAL not in open_bundle(bundle).manifest.files
+
+
+def test_half_is_held_against_a_float32_bundle_and_its_range_is_shown(
+    half_bundle: Path, small_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = shutil.copytree(half_bundle, tmp_path / "half")
+    assert main([str(target), "--reference", str(small_bundle), *SIZES, "--bisect"]) == 0
+    said = capsys.readouterr().out
+    assert "of the range of float16" in said
+    assert said.count("no layer of 93 departs") == 2
+    ranges = json.loads((target / SEAL).read_text())["activations"]
+    # 93 convolutions and 36 sums with a shortcut in each graph; the level is added in 36 places.
+    assert len({(entry["graph"], entry["layer"]) for entry in ranges}) == len(ranges) > 2 * 93
+    assert all(0 < entry["share"] < 0.25 for entry in ranges)
+
+
+def test_activations_beyond_half_s_range_are_outside(
+    half_bundle: Path, small_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = shutil.copytree(half_bundle, tmp_path / "half")
+    layer = "model.predictor.network.encoder.0.first"
+    change(target, "predictor.onnx", scale(layer, 3e4))
+    assert main([str(target), "--reference", str(small_bundle), "--size", "32x32"]) == 1
+    assert "model.predictor.encoder.0.first reaches" in capsys.readouterr().out
+
+
+def test_a_reduced_precision_needs_a_reference(
+    half_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(half_bundle)]) == 2
+    said = capsys.readouterr().err
+    assert "--checkpoint" in said
+    assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--size", "64"), "WIDTHxHEIGHT"),
+        (("--checkpoint", "gone.safetensors"), "gone.safetensors"),
+        (("--reference", "gone"), "no bundle at gone"),
+        (("--pictures", "gone"), "has no readable picture"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_two(
+    small_bundle: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, str], message: str
+) -> None:
+    assert main([str(small_bundle), *options]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_the_loop_of_an_engine_is_compared_too(small_bundle: Path) -> None:
+    class Looping(OnnxEngine):
+        """Runs the loop itself, and forgets that the noise differs from step to step."""
+
+        def run(self, request: Request) -> Result:
+            return Result(request.images // 2, None, None, {})
+
+    bundle = open_bundle(small_bundle)
+    plain, looping = OnnxEngine(bundle), Looping(bundle)
+    parity = compare(plain, looping, "x0", 8, sizes_px=((32, 32),))
+    assert [entry.within_one_grey_level == 1.0 for entry in parity.samplers] == [True, False] * 2
+    assert any("the engine's own loop" in text for text in parity.failures())
+
+
+def test_one_sample_is_the_picture_that_the_runtime_makes(small_bundle: Path) -> None:
+    from runtime.session import Session
+
+    image = picture(40, 56)
+    with Session(small_bundle) as session:
+        wanted = session.deblur(image, preset="balanced", samples=1, seed=7)
+        table = session.bundle.preset("balanced").table
+        got = deblur(OnnxEngine(session.bundle), table, image, seed=7)
+    assert np.array_equal(got, wanted)
