@@ -63,25 +63,29 @@ def stages(rows: Sequence[Row]) -> str:
 
 
 def _draw_tail(axes: Axes, rows: Sequence[Row]) -> None:
+    labelled: set[int] = set()
     for row in rows:
         times = np.sort([time for times in row.times_ms for time in times])
         slower = 1.0 - np.arange(len(times)) / len(times)
         axes.step(times, slower, where="post", color=_colour(row), linewidth=1.4)
-        axes.annotate(
-            f"T={row.case.work.steps}",
-            (times[0], 1.0),
-            textcoords="offset points",
-            xytext=(0, 3),
-            fontsize=7,
-            color=_colour(row),
-            ha="center",
-        )
-    _logarithmic(axes.xaxis)
+        # What stands beside it at the same steps starts at nearly the same time: one label for all.
+        if row.case.work.steps not in labelled:
+            labelled.add(row.case.work.steps)
+            axes.annotate(
+                f"T={row.case.work.steps}",
+                (times[0], 1.0),
+                textcoords="offset points",
+                xytext=(0, 3),
+                fontsize=7,
+                ha="center",
+            )
     axes.set_yscale("log")
     axes.set_xscale("log")
     _logarithmic(axes.xaxis)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100.0 * value:g} %"))
-    axes.set_ylim(top=1.6)
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    # A decade at least, so that one number stands on the axis beside 100 %.
+    axes.set_ylim(top=1.6, bottom=min(0.08, axes.get_ylim()[0]))
     axes.set_xlabel("milliseconds")
     axes.set_ylabel("share of calls that took longer")
 

@@ -30,8 +30,8 @@ table { border-collapse: collapse; font-size: .82rem; font-variant-numeric: tabu
 th, td { padding: .25rem .55rem; text-align: right; white-space: nowrap;
          border-bottom: 1px solid #e4e4e4; }
 th { border-bottom: 2px solid #999; font-weight: 600; position: sticky; top: 0; background: #fff; }
-th:first-child, td:first-child, td.text { text-align: left; }
-tr.peer td { color: #666; } td.empty { color: #aaa; }
+th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; }
+tr.peer td { color: #666; }
 tr.faster td.verdict { color: #00694b; font-weight: 600; }
 tr.slower td.verdict { color: #b03a00; font-weight: 600; }
 figure { margin: 0; } figure svg { max-width: 100%; height: auto; }
