@@ -105,6 +105,9 @@ def _in_bfloat16(model: Model) -> Model:
     for name in ("predictor", "denoiser"):
         network = getattr(typed, name)
         if network is not None:
-            in_half = TypedNetwork(network, torch.bfloat16).to(memory_format=torch.channels_last)
+            in_half = TypedNetwork(network, torch.bfloat16)
+            for parameter in in_half.parameters():
+                if parameter.ndim == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
             setattr(typed, name, in_half)
     return typed
