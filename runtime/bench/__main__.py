@@ -14,6 +14,7 @@ from runtime.bench.compare import compare, describe
 from runtime.bench.machine import describe_machine, describe_software
 from runtime.bench.meters import open_meter
 from runtime.bench.quality import read_pairs
+from runtime.bench.readme import readme_table
 from runtime.bench.report import to_html
 from runtime.bench.rows import Row, read_files, read_rows
 from runtime.bench.runner import Circumstances, Runner
@@ -152,7 +153,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
 def run(arguments: argparse.Namespace) -> None:
     """Measure or read rows, then print and write; raises DvsrError."""
     if arguments.readme_table:
-        print(tables.to_markdown(read_files(arguments.readme_table)))
+        print(readme_table(read_files(arguments.readme_table)))
         return
     old = read_rows(arguments.compare) if arguments.compare else []
     rows = read_files(arguments.results) if arguments.results else measure_rows(arguments)

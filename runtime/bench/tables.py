@@ -1,4 +1,4 @@
-"""Rows as text: the terminal's table, and the one that stands in README.md."""
+"""Rows as text for the terminal: the table, and what follows from it in sentences."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from runtime.bench.cases import Case
 from runtime.bench.rows import Row
 from runtime.bench.statistics import Line, fit_line
-from runtime.errors import OptionError
 
-BEGIN, END = "<!-- benchmark table -->", "<!-- /benchmark table -->"
 NOT_MEASURED = "not measured"
 
 
@@ -103,56 +101,3 @@ def describe_lines(rows: Sequence[Row]) -> list[str]:
         f"{line.largest_deviation:.1%} off over {line.points} sizes"
         for name, line in lines_over_pixels(rows).items()
     ]
-
-
-def to_markdown(rows: Sequence[Row]) -> str:
-    """README's table: one line for each row, and where it was measured."""
-    if not rows:
-        raise OptionError("got no rows; give result files of python -m runtime.bench --out")
-    table = [
-        "| engine | bundle | picture | steps x samples | p50 ms | p99 ms | max ms | runs | "
-        "pictures/s | cold start ms | host MiB | PSNR dB |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
-        *(_markdown(row) for row in rows),
-    ]
-    return "\n".join([*table, "", *_circumstances(rows)])
-
-
-def _markdown(row: Row) -> str:
-    work, latency = row.case.work, row.latency
-    size = f"{work.width_px}x{work.height_px}" + (f", batch {work.batch}" if work.batch > 1 else "")
-    cells = (
-        row.case.subject,
-        f"`{row.case.build}` {row.case.precision}",
-        size,
-        f"{work.steps} x {work.samples}",
-        f"{latency.p50:.1f}",
-        f"{latency.p99:.1f}",
-        f"{latency.max:.1f}",
-        str(latency.runs),
-        f"{row.pictures_per_s:.2f}",
-        f"{row.cold.total_ms:.0f}" if row.cold else NOT_MEASURED,
-        f"{row.host_peak_mib:.0f}" if row.host_peak_mib else NOT_MEASURED,
-        f"{row.quality.psnr_db:.2f}" if row.quality else NOT_MEASURED,
-    )
-    return f"| {' | '.join(cells)} |"
-
-
-def _circumstances(rows: Sequence[Row]) -> list[str]:
-    """Devices, engines and loads behind the table, each said once."""
-    devices = dict.fromkeys(row.machine.device for row in rows)
-    engines = dict.fromkeys(row.engine for row in rows)
-    commits = dict.fromkeys((row.software.commit or "a release")[:12] for row in rows)
-    loads = [row.load_1min for row in rows]
-    return [
-        f"Measured on {'; '.join(devices)}; commit {', '.join(commits)}; {'; '.join(engines)}. "
-        f"Other load on the machine when a row began: {min(loads):.1f} to {max(loads):.1f} "
-        "processes.",
-    ]
-
-
-def between_markers(text: str) -> str | None:
-    """What stands between the benchmark markers of ``text``; None where there are none."""
-    _, begun, rest = text.partition(BEGIN)
-    inside, ended, _ = rest.partition(END)
-    return inside.strip() if begun and ended else None

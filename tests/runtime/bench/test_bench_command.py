@@ -8,8 +8,8 @@ import pytest
 from runtime.bench.__main__ import main
 from runtime.bench.cases import Case
 from runtime.bench.cold import measure_cold
+from runtime.bench.readme import BEGIN, END, between_markers, readme_table
 from runtime.bench.rows import Row, read_files
-from runtime.bench.tables import BEGIN, END, between_markers, to_markdown
 from runtime.bundle import find_bundle, open_bundle
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -66,7 +66,7 @@ def test_the_readme_table_is_made_of_result_files(
     results: Path, rows: list[Row], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--readme-table", str(results)]) == 0
-    assert capsys.readouterr().out.strip() == to_markdown(rows)
+    assert capsys.readouterr().out.strip() == readme_table(rows)
 
 
 def test_the_readmes_table_is_the_one_its_result_file_makes() -> None:
@@ -75,7 +75,7 @@ def test_the_readmes_table_is_the_one_its_result_file_makes() -> None:
     if written is None:
         pytest.skip(f"README.md has no table between {BEGIN} and {END}")
     files = sorted((REPOSITORY / "benchmarks").glob("latency-*.jsonl"))
-    assert written == to_markdown(read_files(files))
+    assert written == readme_table(read_files(files))
 
 
 @pytest.mark.parametrize(
