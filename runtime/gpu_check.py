@@ -151,12 +151,10 @@ def _agreement(subject: EngineSubject, wanted: Image) -> Finding:
 def _latency(subject: EngineSubject, work: Work, plan: Plan) -> Finding:
     (record,) = measure([subject.timed(work)], plan)
     figures = _figures(record)
-    return (
-        "measured",
-        f"p50 {figures['p50_ms']:.2f} ms, p99 {figures['p99_ms']:.2f} ms, bare engine "
-        f"{figures['floor_ms']:.2f} ms, {figures['overhead_share']:.1%} beyond it",
-        figures,
-    )
+    shares = (("overhead_share", "beyond the bare engine"), ("outside_engine_share", "outside it"))
+    told = [f"{figures[name]:.1%} {words}" for name, words in shares if name in figures]
+    times = f"p50 {figures['p50_ms']:.2f} ms, p99 {figures['p99_ms']:.2f} ms"
+    return "measured", ", ".join([times, *told]), figures
 
 
 def _graphs(name: str, bundle: Path, work: Work, plan: Plan) -> Finding:
@@ -181,16 +179,16 @@ def _graphs(name: str, bundle: Path, work: Work, plan: Plan) -> Finding:
 
 
 def _figures(record: Record) -> dict[str, float]:
-    latency, floor = summarize(record.times_ms), summarize(record.floors_ms).p50
-    outside = outside_engine(record.stages_ms)
+    latency, outside = summarize(record.times_ms), outside_engine(record.stages_ms)
     told = {"outside_engine_share": spread(outside).median} if outside else {}
+    if record.floors_ms:
+        floor = summarize(record.floors_ms).p50
+        told |= {"floor_ms": floor, "overhead_share": round(1.0 - floor / latency.p50, 5)}
     return {
         "p50_ms": latency.p50,
         "p90_ms": latency.p90,
         "p99_ms": latency.p99,
         "max_ms": latency.max,
-        "floor_ms": floor,
-        "overhead_share": round(1.0 - floor / latency.p50, 5),
         **told,
     }
 

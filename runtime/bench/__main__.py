@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from runtime.bench.machine import describe_machine, describe_software
 from runtime.bench.meters import open_meter
 from runtime.bench.quality import read_pairs
 from runtime.bench.readme import readme_table
-from runtime.bench.report import to_html
-from runtime.bench.rows import Row, read_files, read_rows
+from runtime.bench.report import check_plots, to_html
+from runtime.bench.rows import Row, open_results, read_files, read_rows
 from runtime.bench.runner import Circumstances, Runner
 from runtime.bench.subjects import PEERS, Options, PeerSubject, Subject, open_engines
 from runtime.bundle import find_bundle
@@ -156,6 +156,8 @@ def run(arguments: argparse.Namespace) -> None:
         print(readme_table(read_files(arguments.readme_table)))
         return
     old = read_rows(arguments.compare) if arguments.compare else []
+    if arguments.html:
+        check_plots()  # before hours of measuring, not after
     rows = read_files(arguments.results) if arguments.results else measure_rows(arguments)
     if not rows:
         raise OptionError("there are no rows to report; give --from files that hold some")
@@ -193,7 +195,7 @@ def measure_rows(arguments: argparse.Namespace) -> list[Row]:
         checkpoint=arguments.checkpoint,
     )
     out: Path | None = arguments.out
-    kept = read_rows(out) if out is not None and out.exists() else []
+    kept = open_results(out) if out is not None else []
     with ExitStack() as stack:
         subjects = list(_open_subjects(arguments, options, stack))
         meter = open_meter()
@@ -220,8 +222,10 @@ def _open_subjects(
     # The fake engine makes no picture worth timing, and must be named.
     every = [name for name in ENGINES if name != "fake"]
     names = every if everything else arguments.engines
-    for where in arguments.bundle:
-        engines, refused = open_engines(names, find_bundle(where), options)
+    bundles = [find_bundle(where) for where in arguments.bundle]
+    check_names(bundles)
+    for where in bundles:
+        engines, refused = open_engines(names, where, options)
         for subject in engines:
             stack.callback(subject.close)
         for name, reason in refused.items():
@@ -229,12 +233,24 @@ def _open_subjects(
                 raise EngineError(reason)
             print(f"{name}: {tables.NOT_MEASURED} ({reason})", file=sys.stderr)
         if not engines:
-            raise EngineError(f"no engine runs {where or 'the shipped bundle'} here")
+            raise EngineError(f"no engine runs {where} here; python -m export.doctor says why")
         yield from engines
-        for name in arguments.peers:
+        # Peers stand beside the first bundle: the others are other precisions or builds of it.
+        for name in arguments.peers if where == bundles[0] else ():
             peer = PeerSubject(name, engines[0].bundle, options)
             stack.callback(peer.close)
             yield peer
+
+
+def check_names(bundles: Sequence[Path]) -> None:
+    """Raise OptionError where two bundles would have one name in tables and result files."""
+    names = [path.resolve().name for path in bundles]
+    for name in names:
+        if names.count(name) > 1:
+            raise OptionError(
+                f"got two bundles in folders named '{name}', which no row could tell apart; "
+                "rename one of the folders"
+            )
 
 
 def _say(text: str) -> None:

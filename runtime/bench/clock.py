@@ -20,12 +20,12 @@ class Timed:
     """A call to time.
 
     ``stages`` tells the milliseconds by stage of the call that ended last; ``floor`` makes the call
-    of the bare engine that does the same work. Both may be missing.
+    of the bare engine that does the same work, or None. Both may be missing.
     """
 
     call: Call
     stages: Callable[[], dict[str, float]] | None = None
-    floor: Callable[[], Call] | None = None
+    floor: Callable[[], Call | None] | None = None
 
 
 @dataclass

@@ -17,7 +17,7 @@ from runtime.bench.rows import Row
 from runtime.bench.statistics import fit_line
 
 # Okabe and Ito, "Color Universal Design": told apart by colour-blind readers too.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 _STAGE_COLOURS = ("#56B4E9", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#999999", "#D55E00")
 _STYLE: dict[Any, Any] = {
     "axes.grid": True,

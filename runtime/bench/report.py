@@ -63,13 +63,18 @@ _PLOTS = (
 )
 
 
-def to_html(rows: Sequence[Row], changes: Sequence[Change] = ()) -> str:
-    """The whole report of at least one row; raises EngineError without matplotlib."""
+def check_plots() -> None:
+    """Raise EngineError where the plots cannot be drawn."""
     if find_spec("matplotlib") is None:
         raise EngineError(
             "the report's plots need matplotlib, which is not installed; type: "
             "pip install 'dvsr-edge[bench]', or leave out --html"
         )
+
+
+def to_html(rows: Sequence[Row], changes: Sequence[Change] = ()) -> str:
+    """The whole report of at least one row; raises EngineError without matplotlib."""
+    check_plots()
     plots = importlib.import_module("runtime.bench.plots")
     parts = [
         f"<h1>DvSR Edge latency</h1><p class='lead'>{escape(rows[0].machine.device)}</p>",

@@ -148,7 +148,23 @@ def append_row(path: Path, row: Row) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; choose another --out") from error
+        raise _unwritable(path, error) from error
+
+
+def open_results(path: Path) -> list[Row]:
+    """The rows of a file that more will be added to, made if it is not there.
+
+    Raises OutputError where it cannot be written, before anything is measured in vain.
+    """
+    try:
+        path.touch()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    return read_rows(path)
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot write {path}: {error.strerror}; choose another --out")
 
 
 def _whole_bytes(data: bytes) -> int:

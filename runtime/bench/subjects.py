@@ -109,10 +109,16 @@ class EngineSubject:
         self.session.close()
         self._bare = None
 
-    def _floor(self, work: Work) -> Callable[[], object]:
-        """The engine calls that ``work`` needs, and nothing between them."""
+    def _floor(self, work: Work) -> Callable[[], object] | None:
+        """The engine calls that ``work`` needs, and nothing between them.
+
+        None for an engine that keeps its state on a device: its single calls copy to and fro, which
+        its loop never does. Its own stages tell what is outside of it.
+        """
         if self._bare is None:
             self._bare = open_engine(self._name, self.bundle)
+        if hasattr(self._bare, "run") or hasattr(self._bare, "sample"):
+            return None
         engine, table = self._bare, table_of(self.bundle, work, self._options)
         multiple = self.bundle.manifest.size_multiple_px
         height, width = (

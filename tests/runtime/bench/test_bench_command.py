@@ -87,6 +87,8 @@ def test_the_readmes_table_is_the_one_its_result_file_makes() -> None:
         (["--data", "absent"], "absent"),
         (["--from", "absent.jsonl"], "absent.jsonl"),
         (["--bundle", "absent"], "no bundle"),
+        (["--out", "absent/rows.jsonl"], "absent"),
+        (["--bundle", "tiny", "tiny"], "rename"),
         (["--peers", "torch-eager"], "--checkpoint"),
     ],
 )
