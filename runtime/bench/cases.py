@@ -29,7 +29,8 @@ class Work(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """For people: ``640x360, 10 steps`` and what else is not 1."""
-        parts = [f"{self.width_px}x{self.height_px}", f"{self.steps} steps"]
+        steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
+        parts = [f"{self.width_px}x{self.height_px}", steps]
         parts += [f"{self.samples} samples"] if self.samples != 1 else []
         parts += [f"batch {self.batch}"] if self.batch != 1 else []
         return ", ".join(parts)

@@ -60,10 +60,10 @@ def describe_ratios(rows: Sequence[Row]) -> list[str]:
 def describe_rooflines(rows: Sequence[Row]) -> list[str]:
     """What share of the device's measured peak each row reached."""
     return [
-        f"{row.case.label}, {row.case.work}: {row.roof.gflop:.1f} GFLOP at "
-        f"{row.roof.gflops:.0f} GFLOP/s"
+        f"{row.case.label}, {row.case.work}: {row.roof.gflop:.4g} GFLOP at "
+        f"{row.roof.gflops:.3g} GFLOP/s"
         + (
-            f", {row.roof.share:.0%} of {row.roof.peak_gflops:.0f} ({row.roof.peak_by})"
+            f", {row.roof.share:.0%} of {row.roof.peak_gflops:.4g} ({row.roof.peak_by})"
             if row.roof.share is not None
             else f" (peak {row.roof.peak_by})"
         )
