@@ -33,8 +33,9 @@ Predict = Callable[[Tensor], Tensor]
 def open_peer(name: str, bundle: Bundle, checkpoint: Path | None) -> TorchPeer:
     """One of torch-eager, torch-bf16 (channels-last) and torch-compile, on the GPU if there is one.
 
-    Raises OptionError without a checkpoint, CheckpointError where it cannot be read. Whether its
-    weights are the bundle's is seen by the picture, which the benchmark compares.
+    Raises OptionError without a checkpoint and for one of another size rule, CheckpointError where
+    it cannot be read. Whether its weights are the bundle's is seen by the picture, which the
+    benchmark compares.
     """
     if checkpoint is None:
         raise OptionError(
@@ -42,6 +43,12 @@ def open_peer(name: str, bundle: Bundle, checkpoint: Path | None) -> TorchPeer:
             f"'{bundle.manifest.name}' was exported from with --checkpoint"
         )
     model, _ = load_model(checkpoint)
+    if model.size_multiple_px != bundle.manifest.size_multiple_px:
+        raise OptionError(
+            f"{checkpoint} is a network for sizes of {model.size_multiple_px} px, bundle "
+            f"'{bundle.manifest.name}' one for {bundle.manifest.size_multiple_px} px; name the "
+            "checkpoint that the bundle was exported from"
+        )
     return TorchPeer(name, model, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 

@@ -12,6 +12,7 @@ from runtime.bench.runner import Circumstances, Runner
 from runtime.bench.subjects import EngineSubject, Options, PeerSubject
 from runtime.bundle import open_bundle
 from runtime.errors import OptionError
+from train.checkpoint import load_tensors, save_tensors
 
 WORK = Work(width_px=36, height_px=32, steps=2, samples=2, batch=1)
 
@@ -33,12 +34,23 @@ def test_a_torch_peer_makes_the_engines_picture(
     peer.timed(WORK).call()
 
 
-def test_a_checkpoint_with_other_weights_is_refused(small_bundle: Path, checkpoint: Path) -> None:
-    options = Options(checkpoint=checkpoint)
-    other = EngineSubject("onnx-cpu", open_bundle().directory, options)
-    peer = PeerSubject("torch-eager", other.bundle, options)
+def test_a_checkpoint_with_other_weights_is_refused(
+    small_bundle: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    tensors, card = load_tensors(checkpoint)
+    # One unit of the model's range brightens every picture by half of all grey levels.
+    tensors["predictor.head.bias"] += 1.0
+    save_tensors(tmp_path / "other.safetensors", tensors, card)
+    options = Options(checkpoint=tmp_path / "other.safetensors")
+    engine = EngineSubject("onnx-cpu", small_bundle, options)
+    peer = PeerSubject("torch-eager", engine.bundle, options)
     shared = Circumstances(
         Plan(runs=1), options, Software("", None, "", {}), Machine("", 1, None, "")
     )
     with pytest.raises(OptionError, match="same weights"):
-        Runner([other, peer], shared).run([WORK], None, set())
+        Runner([engine, peer], shared).run([WORK], None, set())
+
+
+def test_a_checkpoint_of_another_size_rule_is_refused(checkpoint: Path) -> None:
+    with pytest.raises(OptionError, match="exported from"):
+        PeerSubject("torch-eager", open_bundle(), Options(checkpoint=checkpoint))
