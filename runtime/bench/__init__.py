@@ -1,0 +1,1 @@
+"""Honest latency: what a picture takes on this machine, tails and circumstances included."""
