@@ -18,18 +18,16 @@ from runtime.errors import EngineError
 from runtime.loop import merge_stages, run_on_host
 from runtime.noise_fields import NoiseFields
 from runtime.tiles import (
+    KEPT_BYTES,
     MIB,
     SHARE_OF_FREE_MEMORY,
     Portion,
     available_bytes,
+    kept_bytes,
     portion_that_fits,
     tile_that_fits,
     tiled,
 )
-
-# What stays between calls, for the noise and for the loop's arrays each.
-_KEPT_BYTES = 128 * MIB
-_KEPT_SHARE = 8
 
 
 class Placement:
@@ -41,7 +39,7 @@ class Placement:
         self._engine: Engine | None = engine
         self._manifest, self._on_gpu = manifest, on_gpu
         budget = None if memory_mib is None else memory_mib * MIB
-        kept = _KEPT_BYTES if budget is None else min(_KEPT_BYTES, budget // _KEPT_SHARE)
+        kept = KEPT_BYTES if budget is None else kept_bytes(budget)
         self._budget = None if budget is None else budget - kept
         self._fields = NoiseFields(kept)
         self._buffers = BufferPool(kept)

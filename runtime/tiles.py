@@ -28,6 +28,11 @@ SHARE_OF_FREE_MEMORY = 0.8
 # previous, their successors, and the running mean and spread of the samples.
 _LOOP_BYTES_PER_PX = 12 * 3 * 4
 
+# What a session keeps between calls, of the noise and of the loop's arrays each, and at most which
+# share of a memory that is stated.
+KEPT_BYTES = 128 * MIB
+_KEPT_SHARE = 8
+
 
 @dataclass(frozen=True)
 class Span:
@@ -69,6 +74,11 @@ def plan_tiles(
     return TilePlan(rows, columns)
 
 
+def kept_bytes(budget_bytes: int) -> int:
+    """What of a stated memory a session may keep between calls; the rest is for the call."""
+    return min(KEPT_BYTES, budget_bytes // _KEPT_SHARE)
+
+
 def tile_side_px(
     budget_bytes: int, height_px: int, width_px: int, *, bytes_per_px: int, multiple_px: int
 ) -> int | None:
@@ -85,9 +95,11 @@ def tile_side_px(
     whole = int(side) // multiple_px * multiple_px
     if whole == 0:
         smallest = pixels * _LOOP_BYTES_PER_PX + multiple_px**2 * bytes_per_px
+        # Of a stated memory the session keeps a part; what was stated is what people know.
+        stated = smallest + min(KEPT_BYTES, smallest // (_KEPT_SHARE - 1))
         raise OptionError(
-            f"got a memory budget of {budget_bytes // MIB} MiB for {width_px}x{height_px} px; "
-            f"wanted are at least {smallest // MIB + 1} MiB: raise it or make the picture smaller"
+            f"the memory is too small for {width_px}x{height_px} px; wanted are at least "
+            f"{stated // MIB + 1} MiB: raise it or make the picture smaller"
         )
     return whole
 

@@ -6,13 +6,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from runtime.errors import DvsrError
+from runtime.errors import MissingExtraError
 
 _TRAINING = ("torch", "lightning_fabric", "safetensors", "tqdm")
-
-
-class MissingExtraError(DvsrError):
-    """A library that is not installed, with the extra that brings it."""
 
 
 def load(module: str, extra: str) -> Any:

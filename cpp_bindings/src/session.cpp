@@ -102,11 +102,13 @@ std::int64_t checked_budget_mib(std::int64_t memory_mib) {
     return std::min(memory_mib, kMaxBudgetMib);
 }
 
-/// What Python's session keeps between calls counts here too: both then choose the same tiles.
-std::int64_t for_the_call(std::int64_t budget_bytes) {
-    constexpr std::int64_t kKeptBytes = std::int64_t{128} << 20;
-    constexpr std::int64_t kKeptShare = 8;
-    return budget_bytes - std::min(kKeptBytes, budget_bytes / kKeptShare);
+/// What one call may take, of the memory stated or of what is free.
+std::int64_t call_budget_bytes(const std::optional<std::int64_t>& memory_mib) {
+    if (!memory_mib) {
+        return available_bytes();
+    }
+    const std::int64_t budget = *memory_mib << 20;
+    return budget - kept_bytes(budget);
 }
 
 /// `engine` tile by tile where the padded picture `y` does not fit the memory, else null.
@@ -116,7 +118,7 @@ std::unique_ptr<Engine> tiled_to_fit(Engine& engine, const Manifest& manifest, c
     if (!bytes_per_px) {
         return nullptr;
     }
-    const std::int64_t budget = memory_mib ? for_the_call(*memory_mib << 20) : available_bytes();
+    const std::int64_t budget = call_budget_bytes(memory_mib);
     const auto side =
         tile_side_px(budget, y.height_px, y.width_px, *bytes_per_px, manifest.size_multiple_px);
     if (!side) {

@@ -17,6 +17,8 @@ constexpr double kShareOfFreeMemory = 0.8;
 // Float pictures of three channels that Python's loop holds beside the engine. This loop holds
 // fewer; with the same number both languages cut the same tiles.
 constexpr std::int64_t kLoopBytesPerPx = 12 * 3 * 4;
+constexpr std::int64_t kKeptBytes = std::int64_t{128} << 20;
+constexpr std::int64_t kKeptShare = 8;
 
 std::int64_t least_overlap(const std::vector<std::int64_t>& starts, std::int64_t tile) {
     std::int64_t least = tile;
@@ -203,6 +205,10 @@ TilePlan plan_tiles(std::int64_t height_px, std::int64_t width_px, const TileRul
     return {make_spans(height_px, rule), make_spans(width_px, rule)};
 }
 
+std::int64_t kept_bytes(std::int64_t budget_bytes) {
+    return std::min(kKeptBytes, budget_bytes / kKeptShare);
+}
+
 std::optional<std::int64_t> tile_side_px(std::int64_t budget_bytes, std::int64_t height_px,
                                          std::int64_t width_px, std::int64_t bytes_per_px,
                                          std::int64_t multiple_px) {
@@ -219,11 +225,12 @@ std::optional<std::int64_t> tile_side_px(std::int64_t budget_bytes, std::int64_t
     if (whole == 0) {
         const std::int64_t smallest =
             pixels * kLoopBytesPerPx + multiple_px * multiple_px * bytes_per_px;
-        throw Error(ErrorKind::option,
-                    "got a memory budget of " + std::to_string(budget_bytes / kMib) + " MiB for " +
-                        std::to_string(width_px) + "x" + std::to_string(height_px) +
-                        " px; wanted are at least " + std::to_string(smallest / kMib + 1) +
-                        " MiB: raise it or make the picture smaller");
+        const std::int64_t stated = smallest + std::min(kKeptBytes, smallest / (kKeptShare - 1));
+        throw Error(ErrorKind::option, "the memory is too small for " + std::to_string(width_px) +
+                                           "x" + std::to_string(height_px) +
+                                           " px; wanted are at least " +
+                                           std::to_string(stated / kMib + 1) +
+                                           " MiB: raise it or make the picture smaller");
     }
     return whole;
 }

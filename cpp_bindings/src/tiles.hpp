@@ -36,6 +36,9 @@ struct TileRule {
 /// `overlap_px`. Throws Error (option) for a tile that the overlap would not let advance.
 TilePlan plan_tiles(std::int64_t height_px, std::int64_t width_px, const TileRule& rule);
 
+/// What of a stated memory Python's session may keep between calls; tiles here are cut alike.
+std::int64_t kept_bytes(std::int64_t budget_bytes);
+
 /// The largest square tile that fits `budget_bytes`, or none where the whole picture does.
 /// `bytes_per_px` is what the engine works with for each pixel. Throws Error (option) where not
 /// even the picture's own arrays fit.
