@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
 from numpy.typing import NDArray
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # As many workers as cores: more threads would only wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"

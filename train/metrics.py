@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import OptionError
-from train.extras import MissingExtraError, load
+from runtime.errors import MissingExtraError, OptionError
+from train.extras import load
 
 Image = NDArray[np.uint8]
 PictureMetric = Callable[[Image, Image], float]

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from runtime.bundle import Bundle, Preset, find_bundle, open_bundle
 from runtime.command import run_command
 from runtime.engines import Engine, open_engine
-from runtime.errors import DataError, OptionError
+from runtime.errors import DataError, MissingExtraError, OptionError
 from runtime.files import to_json, write_whole
 from runtime.images import from_model, read_image
 from runtime.samplers import SamplerConfig, Table, compile_table
 from runtime.version import __version__
 from train.curve import CSV, PICTURE, Point, PointFile, draw, perception, recommend
 from train.evaluate import take_evenly
-from train.extras import MissingExtraError, load
+from train.extras import load
 from train.grids import GRIDS, Grid, describe
 from train.layouts import Pictures, find_pictures
 from train.metrics import Image, Metrics, open_metrics, psnr
