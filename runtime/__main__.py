@@ -10,17 +10,17 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from runtime.batch import Batch, Job, plan_batch
+from runtime.batch.distributed import connect, count_workers, run_there
+from runtime.batch.journal import Remaining, begin
+from runtime.batch.pipeline import run_here
+from runtime.batch.plan import Batch, Job, plan_batch
+from runtime.batch.settings import Recipe, Settings, make_recipe
+from runtime.batch.worker import Outcome
 from runtime.bundle import DEFAULT
 from runtime.command import run_command
-from runtime.distributed import connect, count_workers, run_there
 from runtime.errors import OptionError
-from runtime.journal import Remaining, begin
-from runtime.pipeline import run_here
 from runtime.session import Session
-from runtime.settings import Recipe, Settings, make_recipe
 from runtime.version import __version__
-from runtime.worker import Outcome
 
 PROGRAM = "python -m runtime"
 SOME_FAILED = 1

@@ -8,10 +8,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from runtime.batch import Job, plan_batch
+from runtime.batch.journal import NAME, Remaining, begin
+from runtime.batch.plan import Job, plan_batch
+from runtime.batch.settings import Recipe
 from runtime.errors import OptionError
-from runtime.journal import NAME, Remaining, begin
-from runtime.settings import Recipe
 
 RECIPE = Recipe("tiny", "0" * 64, "auto", "balanced", steps=10, samples=4, seed=0)
 OTHER = msgspec.structs.replace(RECIPE, steps=4)

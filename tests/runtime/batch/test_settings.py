@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from runtime.batch.settings import Settings, differences, make_recipe
 from runtime.errors import BundleError, OptionError
-from runtime.settings import Settings, differences, make_recipe
 
 
 def test_what_is_left_out_is_the_default_presets(small_bundle: Path) -> None:

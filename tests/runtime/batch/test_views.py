@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runtime.views import STD_SCALES, heat_map, side_by_side
+from runtime.batch.views import STD_SCALES, heat_map, side_by_side
 
 
 def test_before_and_after_stand_beside_each_other() -> None:

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from runtime.batch import Job
+from runtime.batch.plan import Job
+from runtime.batch.settings import Settings
+from runtime.batch.worker import Loaded, Outcome, Sharpened, load, sharpen, store
 from runtime.errors import DvsrError
 from runtime.session import Session
-from runtime.settings import Settings
-from runtime.worker import Loaded, Outcome, Sharpened, load, sharpen, store
 
 # Each picture that waits takes memory, and one of each is enough to keep the engine busy.
 _AHEAD = 1

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime.batch import Job, plan_batch
-from runtime.distributed import connect, count_workers, run_there
+from runtime.batch.distributed import connect, count_workers, run_there
+from runtime.batch.pipeline import run_here
+from runtime.batch.plan import Job, plan_batch
+from runtime.batch.settings import Settings
 from runtime.errors import EngineError
-from runtime.pipeline import run_here
 from runtime.session import Session
-from runtime.settings import Settings
 
 pytest.importorskip("ray", reason="Ray is an extra: pip install 'dvsr-edge[ray]'")
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.batch import Job
+from runtime.batch.plan import Job
+from runtime.batch.settings import Settings
+from runtime.batch.views import heat_map, side_by_side
 from runtime.errors import DvsrError, OutputError
 from runtime.exif import describing
 from runtime.images import Photograph, check_output, read_photograph, write_photograph
 from runtime.session import Session
-from runtime.settings import Settings
-from runtime.views import heat_map, side_by_side
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]

@@ -11,12 +11,12 @@ import PIL.Image
 import pytest
 from numpy.typing import NDArray
 
-from runtime.batch import Job, plan_batch
+from runtime.batch.pipeline import run_here
+from runtime.batch.plan import Job, plan_batch
+from runtime.batch.settings import Settings
+from runtime.batch.worker import deblur_file
 from runtime.images import read_image
-from runtime.pipeline import run_here
 from runtime.session import Session
-from runtime.settings import Settings
-from runtime.worker import deblur_file
 
 Image = NDArray[np.uint8]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.batch import plan_batch
+from runtime.batch.plan import plan_batch
 from runtime.errors import ImageError, OptionError, OutputError
 
 

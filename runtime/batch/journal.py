@@ -8,11 +8,11 @@ from pathlib import Path
 
 import msgspec
 
-from runtime.batch import Job
+from runtime.batch.plan import Job
+from runtime.batch.settings import Recipe, differences
 from runtime.errors import OptionError, OutputError
 from runtime.files import to_json, write_whole
 from runtime.images import SUFFIXES, is_whole_png
-from runtime.settings import Recipe, differences
 from runtime.version import __version__
 
 NAME = "dvsr-batch.json"

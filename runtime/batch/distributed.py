@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from runtime.batch import Job
+from runtime.batch.plan import Job
+from runtime.batch.settings import Settings
+from runtime.batch.worker import Outcome, deblur_file
 from runtime.bundle import find_bundle
 from runtime.engines import require
 from runtime.errors import EngineError, OptionError
 from runtime.session import Session
-from runtime.settings import Settings
-from runtime.worker import Outcome, deblur_file
 
 # A picture that ends its worker may do so again; one whose machine went away will not.
 RETRIES = 3
