@@ -20,10 +20,11 @@ class ExportConfig:
     """One export.
 
     ``precision`` is what the U-Nets compute in, as in the manifest; ``opset`` None is the lowest
-    one that has it. ``fused_steps`` asks for the
-    whole pipeline in one graph too. For int8: ``calibration`` is a folder of real pictures, of
-    which ``pictures`` are run through the whole sampler until ``calibration_seconds`` are over,
-    and ``least_db`` the PSNR that whole samplers must keep against float32.
+    one that has it. ``fused_steps`` asks for the whole pipeline in one graph too, ``programs`` for
+    both networks, in float32, as programs of torch.export for the runtime's engine ``torch``. For
+    int8: ``calibration`` is a folder of real pictures, of which ``pictures`` are run through the
+    whole sampler until ``calibration_seconds`` are over, and ``least_db`` the PSNR that whole
+    samplers must keep against float32.
 
     Raises OptionError for a combination that cannot be.
     """
@@ -35,6 +36,7 @@ class ExportConfig:
     pictures: int = 8
     calibration_seconds: float = 120.0
     least_db: float = 38.0
+    programs: bool = False
 
     @property
     def lowest_opset(self) -> int:

@@ -19,6 +19,7 @@ from export.int8 import Int8Report, read_pictures, to_int8
 from export.parity import TOLERANCES, Image, Parity, SamplerParity, compare
 from export.precision import in_precision
 from export.presets import DEFAULT_PRESET, compile_presets
+from export.program import PROGRAMS, export_programs
 from export.reference import TorchEngine
 from export.widened import open_candidate
 from runtime.bundle import FORMAT, REPORT, Bundle, Manifest, Tables, Tiling, open_bundle
@@ -58,6 +59,9 @@ def export_bundle(checkpoint: Path, output: Path, config: ExportConfig) -> Expor
         predictor, step = quantised.predictor, quantised.step
     manifest = describe_bundle(output.name, model, card, predictor, step, config)
     files = {graph.signature.file: graph.model.SerializeToString() for graph in (predictor, step)}
+    if config.programs:
+        files |= export_programs(model)
+        manifest = msgspec.structs.replace(manifest, programs=PROGRAMS)
     table = _fused_table(config, card)
     if table is not None:
         files |= _fused(predictor, step, table, manifest, config)

@@ -60,6 +60,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="also the whole pipeline in one graph, uint8 in and out, with T steps "
         f"(1 to {LARGEST_FUSED_STEPS}) of the default preset's sampler",
     )
+    parser.add_argument(
+        "--with-torch",
+        action="store_true",
+        help="also programs for the runtime's engine torch, which is slower: the reference",
+    )
     _add_int8(parser)
     return parser
 
@@ -99,6 +104,7 @@ def read_config(arguments: argparse.Namespace) -> ExportConfig:
         precision=PRECISIONS[arguments.precision],
         opset=arguments.opset,
         fused_steps=arguments.fused,
+        programs=arguments.with_torch,
         calibration=arguments.calibration,
         pictures=arguments.calibration_pictures,
         calibration_seconds=arguments.calibration_seconds,
