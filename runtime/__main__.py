@@ -124,10 +124,9 @@ def _here(settings: Settings) -> Iterator[Runner]:
     with Session(
         settings.bundle, engine=settings.engine, memory_mib=settings.memory_mib
     ) as session:
-        print(
-            f"engine {session.engine} ({session.engine_reason}); "
-            f"bundle {session.bundle.manifest.name}"
-        )
+        # Why not the others is long: session.engine_reason tells it.
+        reason = session.engine_reason.partition(";")[0]
+        print(f"engine {session.engine}: {reason}; bundle {session.bundle.manifest.name}")
         yield lambda jobs: run_here(session, jobs, settings)
 
 
