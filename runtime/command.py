@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ from runtime.errors import DvsrError
 
 FAILED = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
+READER_LEFT = 141  # 128 + SIGPIPE
 
 
 def run_command(program: str, work: Callable[[], int | None]) -> int:
@@ -24,3 +26,7 @@ def run_command(program: str, work: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:
+        # As `| head` does. What Python still holds back would fail once more when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_LEFT
