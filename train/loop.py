@@ -250,6 +250,9 @@ class _Order(Sampler[int]):
 def _batches(
     dataset: CropDataset, config: TrainConfig, execution: Execution, start: int, fabric: Fabric
 ) -> Any:
+    # OpenCV's threads do not survive a fork: a worker that inherits their pool hangs when it first
+    # touches it. One thread has no pool, and decoding shares the cores with the network anyway.
+    cv2.setNumThreads(1)
     loader = DataLoader(
         dataset,
         batch_size=config.batch // (fabric.world_size * execution.accumulate),
@@ -339,8 +342,6 @@ def _validate(
 
 
 def _quiet_worker(_: int) -> None:
-    # Decoding shares the cores with the network.
-    cv2.setNumThreads(1)
     torch.set_num_threads(1)
     leave_signals_to_parent()
 
