@@ -55,6 +55,15 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_training_starts_after_opencv_has_used_its_threads(
+    tmp_path: Path, pictures: Pictures
+) -> None:
+    cv2.setNumThreads(2)
+    cv2.GaussianBlur(np.zeros((2048, 2048, 3), np.uint8), (31, 31), 3.0)
+    # A worker that inherited OpenCV's pool would never hand over its first batch.
+    assert train(replace(CONFIG, steps=1), pictures, tmp_path, progress=False).exists()
+
+
 def test_training_on_one_crop_learns_it(tmp_path: Path, pictures: Pictures) -> None:
     config = replace(CONFIG, loss=RECIPES["predictor"], steps=60, learning_rate=3e-3)
     model, _ = load_model(train(config, pictures, tmp_path, progress=False))
