@@ -60,9 +60,14 @@ class OpenVinoEngine:
         self._lock = threading.Lock()
 
     @property
+    def precision(self) -> str:
+        """What the networks compute in: "bfloat16" or "float32"."""
+        return "bfloat16" if self._bf16 else "float32"
+
+    @property
     def name(self) -> str:
         version = self._library.__version__.partition("-")[0]
-        return f"openvino (OpenVINO {version}, CPU, {'bfloat16' if self._bf16 else 'float32'})"
+        return f"openvino (OpenVINO {version}, CPU, {self.precision})"
 
     def predict(self, y: Floats) -> Floats:
         return self._run(self._predictor, {"y": y})[0]

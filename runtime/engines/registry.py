@@ -2,8 +2,9 @@
 
 "auto" takes the first of AUTO_ORDER that nothing keeps from running, decided before anything is
 opened: an engine that fails to open is an error, never a reason to try the next. The order is by
-speed: the whole loop on a GPU, its steps on a GPU, bfloat16 on the CPU, float32 on the CPU.
-onnx-tensorrt (builds for minutes at each new size), torch (the reference) and fake must be named.
+speed: the whole loop on a GPU, its steps on a GPU, the CPU. Others must be named: onnx-tensorrt
+builds for minutes at each new size; openvino may compute in bfloat16, so that pictures would differ
+between machines; torch is the reference; fake is none.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from runtime.errors import EngineError, OptionError
 
 GraphMode = Literal["auto", "on", "off"]
 
-AUTO_ORDER = ("tensorrt", "tensorrt-rtx", "onnx-cuda", "openvino", "onnx-cpu")
+AUTO_ORDER = ("tensorrt", "tensorrt-rtx", "onnx-cuda", "onnx-cpu")
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,15 @@ class Settings:
 class Kind:
     """One engine: ``obstacle`` says what keeps it from running here, or None.
 
-    ``reluctance`` says why "auto" passes over it although it could run, or None.
+    ``reluctance`` says why "auto" passes over it although it could run, or None. ``stands_in`` is
+    true for what only takes a network's place.
     """
 
     open: Callable[[Bundle, Settings], Engine]
     obstacle: Callable[[Bundle], str | None]
     reluctance: Callable[[Bundle], str | None] = lambda _: None
     on_gpu: bool = False
+    stands_in: bool = False
 
 
 def _tensorrt(library: Literal["tensorrt", "tensorrt-rtx"], module: str, extra: str) -> Kind:
@@ -97,15 +100,7 @@ def _openvino(precision: Literal["fastest", "float32"]) -> Kind:
 
         return OpenVinoEngine(bundle, precision)
 
-    return Kind(open_it, lambda _: lacks("openvino", "openvino"), _no_bfloat16)
-
-
-def _no_bfloat16(_: Bundle) -> str | None:
-    from runtime.engines.openvino import has_bfloat16
-
-    if has_bfloat16():
-        return None
-    return "this processor does not compute in bfloat16, and in float32 onnx-cpu is as fast"
+    return Kind(open_it, lambda _: lacks("openvino", "openvino"))
 
 
 def _open_torch(bundle: Bundle, _: Settings) -> Engine:
@@ -130,7 +125,7 @@ def _open_fake(_: Bundle, __: Settings) -> Engine:
 
 
 ENGINES: dict[str, Kind] = {
-    "fake": Kind(_open_fake, lambda _: None),
+    "fake": Kind(_open_fake, lambda _: None, stands_in=True),
     "onnx-cpu": Kind(_open_onnx_cpu, lambda _: lacks("onnxruntime", "cpu")),
     "onnx-cuda": _onnx_gpu("cuda"),
     "onnx-tensorrt": _onnx_gpu("tensorrt"),
