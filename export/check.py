@@ -68,7 +68,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--reference", metavar="BUNDLE", help="hold it against this float32 bundle of the network"
     )
-    parser.add_argument("--engine", choices=ENGINES, help="compare this engine alone")
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        help="compare this engine alone (default: all that auto may take and that run here)",
+    )
     parser.add_argument(
         "--size",
         action="append",

@@ -30,7 +30,7 @@ from export.parity import (
 )
 from export.widened import open_candidate, open_widened
 from runtime.bundle import MANIFEST, Bundle, Manifest, open_bundle
-from runtime.engines import ENGINES, Engine, open_engine
+from runtime.engines import AUTO_ORDER, Engine, open_engine
 from runtime.errors import EngineError, OptionError
 from runtime.images import to_model
 from runtime.samplers import compile_table
@@ -92,7 +92,7 @@ def check(
     images: Sequence[Image] = (),
     engine: str | None = None,
 ) -> Checked:
-    """Compare every engine that this machine can run with ``reference``, and say how far it is.
+    """Compare the engines that this machine runs with ``reference``, and say how far it is.
 
     Raises EngineError where there is none, or where ``engine`` is asked for and cannot run.
     """
@@ -133,10 +133,9 @@ def _tolerance_of(engine: Engine, precision: str, tolerance: Tolerance) -> Toler
 
 
 def _engines(bundle: Bundle, only: str | None) -> Iterable[Engine]:
-    """The engines that open here; of the others it is said why they don't."""
+    """What "auto" may take and opens here, or ``only``; of the others it is said why they don't."""
     found = 0
-    real = [name for name, kind in ENGINES.items() if not kind.stands_in]
-    for name in [only] if only else real:
+    for name in [only] if only else AUTO_ORDER:
         try:
             engine = open_candidate(bundle)[1] if name == "onnx-cpu" else open_engine(name, bundle)
         except EngineError as error:

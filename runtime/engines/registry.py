@@ -35,15 +35,13 @@ class Settings:
 class Kind:
     """One engine: ``obstacle`` says what keeps it from running here, or None.
 
-    ``reluctance`` says why "auto" passes over it although it could run, or None. ``stands_in`` is
-    true for what only takes a network's place.
+    ``reluctance`` says why "auto" passes over it although it could run, or None.
     """
 
     open: Callable[[Bundle, Settings], Engine]
     obstacle: Callable[[Bundle], str | None]
     reluctance: Callable[[Bundle], str | None] = lambda _: None
     on_gpu: bool = False
-    stands_in: bool = False
 
 
 def _tensorrt(library: Literal["tensorrt", "tensorrt-rtx"], module: str, extra: str) -> Kind:
@@ -125,7 +123,7 @@ def _open_fake(_: Bundle, __: Settings) -> Engine:
 
 
 ENGINES: dict[str, Kind] = {
-    "fake": Kind(_open_fake, lambda _: None, stands_in=True),
+    "fake": Kind(_open_fake, lambda _: None),
     "onnx-cpu": Kind(_open_onnx_cpu, lambda _: lacks("onnxruntime", "cpu")),
     "onnx-cuda": _onnx_gpu("cuda"),
     "onnx-tensorrt": _onnx_gpu("tensorrt"),
