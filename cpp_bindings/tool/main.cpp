@@ -11,12 +11,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int kSomeFailed = 1;
+
 [[noreturn]] void refuse(const std::string& message) {
     throw dvsr::Error(dvsr::ErrorKind::option, message);
 }
 
 /// The file each picture goes to, all checked before any work.
 std::vector<fs::path> plan_outputs(const std::vector<fs::path>& pictures, const fs::path& output) {
+    for (const fs::path& picture : pictures) {
+        if (!fs::exists(picture)) {
+            refuse("no file or folder " + picture.string() + "; check the name");
+        }
+    }
     std::vector<fs::path> targets;
     if (fs::is_directory(output)) {
         for (const fs::path& picture : pictures) {
@@ -24,6 +31,10 @@ std::vector<fs::path> plan_outputs(const std::vector<fs::path>& pictures, const 
         }
     } else if (pictures.size() == 1) {
         targets = {output};
+    } else if (output.has_extension()) {
+        refuse("the output " + output.string() +
+               " is the name of a file, which one picture can become, but not several; give a "
+               "folder");
     } else {
         refuse("got " + std::to_string(pictures.size()) + " pictures and the output " +
                output.string() + ", which is no existing folder; create it, or give one picture");
@@ -58,20 +69,6 @@ void deblur_file(const dvsr::Session& session, const fs::path& picture, const fs
                 image.rows, std::chrono::duration<double>(Clock::now() - began).count());
 }
 
-void run(const Arguments& arguments) {
-    const bool writes = arguments.bench_runs == 0;
-    const std::vector<fs::path> targets =
-        writes ? plan_outputs(arguments.pictures, arguments.output) : std::vector<fs::path>{};
-    const dvsr::Session session(arguments.bundle, arguments.engine, arguments.memory_mib);
-    std::printf("engine %s; bundle %s\n", session.engine().c_str(), session.bundle_name().c_str());
-    if (!writes) {
-        bench(session, arguments);
-    }
-    for (std::size_t at = 0; at < targets.size(); ++at) {
-        deblur_file(session, arguments.pictures[at], targets[at], arguments.options);
-    }
-}
-
 /// `text` on one line.
 std::string one_line(const std::string& text) {
     std::string line;
@@ -84,6 +81,33 @@ std::string one_line(const std::string& text) {
     return line;
 }
 
+/// Returns the exit code: 1 where a picture could not be used, which stops no other.
+int run(const Arguments& arguments) {
+    const bool writes = arguments.bench_runs == 0;
+    const std::vector<fs::path> targets =
+        writes ? plan_outputs(arguments.pictures, arguments.output) : std::vector<fs::path>{};
+    const dvsr::Session session(arguments.bundle, arguments.engine, arguments.memory_mib);
+    std::printf("engine %s; bundle %s\n", session.engine().c_str(), session.bundle_name().c_str());
+    if (!writes) {
+        bench(session, arguments);
+    }
+    int failed = 0;
+    for (std::size_t at = 0; at < targets.size(); ++at) {
+        const fs::path& picture = arguments.pictures[at];
+        try {
+            deblur_file(session, picture, targets[at], arguments.options);
+        } catch (const dvsr::Error& error) {
+            if (error.kind() != dvsr::ErrorKind::image) {
+                throw;
+            }
+            std::fprintf(stderr, "dvsr-deblur: %s: %s\n", picture.c_str(),
+                         one_line(error.what()).c_str());
+            failed = kSomeFailed;
+        }
+    }
+    return failed;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -92,10 +116,9 @@ int main(int argc, char** argv) {
         if (parsed.done) {
             return parsed.exit_code;
         }
-        run(parsed.arguments);
+        return run(parsed.arguments);
     } catch (const dvsr::Error& error) {
         std::fprintf(stderr, "dvsr-deblur: %s\n", one_line(error.what()).c_str());
         return 2;
     }
-    return 0;
 }

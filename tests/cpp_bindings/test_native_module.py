@@ -38,7 +38,8 @@ def test_pictures_agree_with_the_runtime(small_bundle: Path, photograph: NDArray
     with runtime.Session(small_bundle, engine="onnx-cpu") as python:
         expected = python.deblur(image, preset="realtime", samples=3, seed=2**64 - 1)
     np.testing.assert_allclose(got, expected.astype(int), atol=1)
-    assert set(session.timings) == set(python.timings)
+    # Python's session also tells the single steps and the conversions.
+    assert set(session.timings) <= set(python.timings)
 
 
 def test_the_spread_of_the_samples_comes_along_when_asked_for(
@@ -47,7 +48,7 @@ def test_the_spread_of_the_samples_comes_along_when_asked_for(
     image = photograph[:17, :31]
     options = {"preset": "realtime", "samples": 3, "return_std": True}
     got, spread = dvsr_native.Session(small_bundle).deblur(image, **options)
-    with runtime.Session(small_bundle) as python:
+    with runtime.Session(small_bundle, engine="onnx-cpu") as python:
         expected, deviation = python.deblur(image, **options)  # type: ignore[call-overload]
     np.testing.assert_allclose(got, expected.astype(int), atol=1)
     assert spread.dtype == deviation.dtype
