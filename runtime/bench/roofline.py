@@ -199,7 +199,8 @@ def _openvino_convolution(precision: str) -> tuple[Callable[[], object] | None, 
     if find_spec("openvino") is None or find_spec("onnx") is None:
         return None, "not measured: needs onnx and openvino"
     library = importlib.import_module("openvino")
-    compiled = library.compile_model(_convolution(precision), "CPU")
+    core = library.Core()
+    compiled = core.compile_model(core.read_model(_convolution(precision), b""), "CPU")
     request, x = compiled.create_infer_request(), _picture(precision)
     # OpenVINO takes bfloat16 by itself where the processor has it, as the engine does.
     used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
