@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
-from runtime.errors import MissingExtraError
+from train import extras
 
 TRACING = ("torch", "safetensors", "onnx", "onnxscript")
 
 
 def require(*modules: str, extra: str = "export") -> None:
     """Raise MissingExtraError for the first of ``modules`` that is not installed."""
-    for module in modules:
-        if find_spec(module) is None:
-            raise MissingExtraError(
-                f"the Python module '{module}' is not installed; "
-                f"type: pip install 'dvsr-edge[{extra}]'"
-            )
+    extras.require(*modules, extra=extra)
