@@ -72,3 +72,10 @@ def test_an_engine_of_an_unknown_kind_has_no_peak() -> None:
     assert roof is not None
     assert (roof.gflops, roof.share) == (10.0, None)
     assert roof.peak_by.startswith("not measured")
+
+
+def test_a_peer_in_bfloat16_is_not_held_against_float32() -> None:
+    pytest.importorskip("openvino")
+    roof = roof_of("PyTorch 2.13.0 eager, bfloat16, channels last, cpu", "float32", 10.0, 1000.0)
+    assert roof is not None
+    assert "OpenVINO" in roof.peak_by
