@@ -13,10 +13,10 @@ import numpy as np
 from runtime.buffers import BufferPool, Buffers
 from runtime.bundle import Manifest
 from runtime.engines import Engine, LoopEngine, Request, Result
-from runtime.engines.gpu import memory_bytes
 from runtime.errors import EngineError
 from runtime.loop import merge_stages, run_on_host
 from runtime.noise_fields import NoiseFields
+from runtime.plans.devices import cuda_devices
 from runtime.tiles import (
     KEPT_BYTES,
     MIB,
@@ -122,8 +122,8 @@ class Placement:
     def _available_bytes(self) -> int:
         if self._budget is not None:
             return self._budget
-        on_gpu = memory_bytes() if self._on_gpu else None
-        return available_bytes() if on_gpu is None else int(SHARE_OF_FREE_MEMORY * on_gpu)
+        gpus = cuda_devices() if self._on_gpu else ()
+        return int(SHARE_OF_FREE_MEMORY * gpus[0].memory_bytes) if gpus else available_bytes()
 
 
 def _portion_of(engine: LoopEngine, request: Request, multiple_px: int) -> Portion:
