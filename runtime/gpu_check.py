@@ -236,8 +236,12 @@ def build_parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Check, print, write both files; returns 1 where a check failed. Raises DvsrError."""
     folder: Path = arguments.output
-    if not folder.is_dir():
-        raise OutputError(f"{folder} is no folder; create it, or name another with -o")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {folder}: {error.strerror}; name another with -o"
+        ) from error
     plan = _QUICK if arguments.quick else _PLAN
     report = check_engines(find_bundle(arguments.bundle), arguments.engines, plan=plan)
     text = to_markdown(report)
