@@ -98,7 +98,9 @@ def run_on_host(
     engine or the memory fails, and where the network's result is not finite.
     """
     watch = Stopwatch()
-    count, height, width, _ = request.images.shape
+    images = request.images
+    assert isinstance(images, np.ndarray), "what lies on a GPU is not for the loop on the host"
+    count, height, width, _ = images.shape
     shape = (count, 3, height, width)
 
     @contextmanager
@@ -110,7 +112,7 @@ def run_on_host(
         noise = _GroupNoise(request, fields, buffers, watch, samples_at_once)
         noise.begin()
         with watch.clock("upload"):
-            y = pictures_to_model(request.images, out=buffers.take("y", shape))
+            y = pictures_to_model(images, out=buffers.take("y", shape))
         with clock("predictor"):
             guess = engine.predict(y)
         finish = _Finish(request, guess, buffers, watch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
@@ -12,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.bundle import Bundle, Preset, open_bundle
+from runtime.device_images import DeviceImages
 from runtime.engines import ENGINES, GraphMode, Request, choose_engine, open_engine
 from runtime.errors import OptionError
-from runtime.intake import as_images, check_out, padded
+from runtime.intake import as_images, check_out, for_networks
 from runtime.loop import Stopwatch, merge_stages
 from runtime.noise import check_seed
 from runtime.placement import Placement
@@ -38,7 +40,7 @@ class Sampling(TypedDict, total=False):
     seed: int
     preset: str | None
     bgr: bool
-    out: Image | None
+    out: object
 
 
 class Session:
@@ -166,11 +168,13 @@ class Session:
         return_std: bool = False,
         return_samples: bool = False,
         bgr: bool = False,
-        out: Image | None = None,
+        out: object = None,
     ) -> Any:
         """Deblur uint8 RGB (H, W, 3) of any size, or a batch (N, H, W, 3); returns the same shape.
 
-        ``image`` is a numpy array or speaks DLPack on the CPU. ``preset`` names a way to sample of
+        ``image`` is a numpy array or speaks DLPack on the CPU; the engines tensorrt and
+        tensorrt-rtx also take contiguous arrays on their GPU, by DLPack or
+        ``__cuda_array_interface__``, and such an ``out``. ``preset`` names a way to sample of
         the bundle (None: its default); ``steps`` (0 to 500; 0 is the predictor's picture alone) and
         ``samples`` (averaged) override it. The same ``seed`` gives the same picture, in a batch or
         alone. With ``bgr`` colours come and go in OpenCV's order. The picture is written into
@@ -185,31 +189,33 @@ class Session:
         """
         watch = Stopwatch()
         with watch.clock("total"), self._placement.call() as buffers:
-            images, single = as_images(image)
-            target = None if out is None else check_out(out, images[0] if single else images)
+            gpu = self._placement.cuda_device
+            images, single = as_images(image, gpu)
+            shape = images.shape[1:] if single else images.shape
+            target = None if out is None else check_out(out, shape, gpu)
             chosen = self._bundle.preset(preset)
             table = self._table(chosen, steps)
             count = _check_samples(chosen.samples if samples is None else samples)
             multiple = self._bundle.manifest.size_multiple_px
             request = Request(
-                images=padded(images[..., ::-1] if bgr else images, multiple, buffers),
+                images=for_networks(images, multiple, buffers, bgr=bgr),
                 table=table,
                 samples=count if table.steps > 0 else 1,
                 seed=check_seed(seed),
                 want_std=return_std,
                 want_samples=return_samples,
+                target=replace(target, bgr=bgr) if isinstance(target, DeviceImages) else None,
             )
             result = self._placement.answer(request, buffers)
             height, width = images.shape[1:3]
             picture, *others = (
-                _presented(part, height, width, bgr=bgr, single=single)
+                None if part is None else _presented(part, height, width, bgr=bgr, single=single)
                 for part in (result.images, result.std, result.samples)
-                if part is not None
             )
-            if target is not None:
+            if isinstance(target, np.ndarray):
                 target[:] = picture
-            picture = np.ascontiguousarray(picture) if target is None else target
-            others = [np.ascontiguousarray(other) for other in others]
+            picture = np.ascontiguousarray(picture) if target is None else out
+            others = [np.ascontiguousarray(other) for other in others if other is not None]
         self._timings = {"noise": 0.0, **merge_stages([result.stages_ms, watch.stages_ms])}
         return (picture, *others) if others else picture
 
@@ -319,7 +325,7 @@ def deblur(
     return_std: bool = False,
     return_samples: bool = False,
     bgr: bool = False,
-    out: Image | None = None,
+    out: object = None,
 ) -> Any:
     """Deblur uint8 RGB (H, W, 3) of any size, or a batch (N, H, W, 3); returns the same shape.
 
