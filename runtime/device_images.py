@@ -67,9 +67,9 @@ class DeviceImages:
         return replace(self, address=self.address + offset, count=end - first)
 
 
-def is_on_cuda(array: object) -> bool:
+def is_on_cuda(array: Any) -> bool:
     """Whether ``array`` shows CUDA memory by one of the two protocols."""
-    if hasattr(array, "__dlpack__") and hasattr(array, "__dlpack_device__"):
+    if _speaks_dlpack(array):
         kind, _ = array.__dlpack_device__()
         return int(kind) in _CUDA_KINDS
     return hasattr(array, "__cuda_array_interface__")
@@ -139,7 +139,11 @@ def _see(array: Any, ordinal: int | None) -> _Seen:
             "takes pictures from there: copy it first, with .cpu() in torch or cupy.asnumpy(), or "
             "name the engine tensorrt or tensorrt-rtx, which takes it as it is"
         )
-    return _from_dlpack(array, ordinal) if hasattr(array, "__dlpack__") else _from_interface(array)
+    return _from_dlpack(array, ordinal) if _speaks_dlpack(array) else _from_interface(array)
+
+
+def _speaks_dlpack(array: object) -> bool:
+    return hasattr(array, "__dlpack__") and hasattr(array, "__dlpack_device__")
 
 
 def _from_interface(array: Any) -> _Seen:

@@ -150,6 +150,15 @@ def test_what_is_still_done_with_an_array_is_waited_for_before_it_is_touched(
     assert touching == [*first, "wait for 6", "recut", "synchronize"]
 
 
+def test_a_prewarmed_session_answers_its_first_picture_by_a_replay(
+    session: Session, driver: HostDriver, image: Image, expected: Image
+) -> None:
+    session.prewarm([image.shape[:2]], **OPTIONS)
+    driver.calls.clear()
+    np.testing.assert_array_equal(session.deblur(image, **OPTIONS), expected)
+    assert set(driver.calls) == {"enter", "launch_graph", "synchronize"}
+
+
 def test_memory_that_is_not_the_devices_is_refused_and_the_next_picture_works(
     session: Session, driver: HostDriver, image: Image, expected: Image
 ) -> None:
