@@ -81,15 +81,7 @@ def as_device_images(array: Any, ordinal: int | None) -> tuple[DeviceImages, boo
     ``ordinal`` None is an engine that reads from the host only. Raises ImageError.
     """
     seen = _see(array, ordinal)
-    single = len(seen.shape) == 3
-    shape = (1, *seen.shape) if single else seen.shape
-    right = len(shape) == 4 and shape[3] == 3 and math.prod(shape) > 0
-    if not (right and seen.dtype == "uint8" and _is_contiguous(seen)):
-        raise ImageError(
-            f"got a CUDA array of {seen}; wanted is contiguous uint8 RGB (H, W, 3) or "
-            "(N, H, W, 3): in torch, .permute(1, 2, 0).contiguous() puts channels last"
-        )
-    return DeviceImages(seen.address, *shape[:3], order=seen.order, owner=seen.owner), single
+    return _described(seen), len(seen.shape) == 3
 
 
 def as_device_target(array: Any, ordinal: int | None, shape: tuple[int, ...]) -> DeviceImages:
@@ -103,7 +95,7 @@ def as_device_target(array: Any, ordinal: int | None, shape: tuple[int, ...]) ->
             f"got out={'read-only ' if seen.read_only else ''}CUDA array of {seen}; wanted is a "
             f"writeable one, contiguous uint8 {shape}, like the picture"
         )
-    return as_device_images(array, ordinal)[0]
+    return _described(seen)
 
 
 @dataclass(frozen=True)
@@ -120,6 +112,17 @@ class _Seen:
 
     def __str__(self) -> str:
         return f"{self.dtype} {self.shape}{'' if _is_contiguous(self) else ', not contiguous'}"
+
+
+def _described(seen: _Seen) -> DeviceImages:
+    shape = (1, *seen.shape) if len(seen.shape) == 3 else seen.shape
+    right = len(shape) == 4 and shape[3] == 3 and math.prod(shape) > 0
+    if not (right and seen.dtype == "uint8" and _is_contiguous(seen)):
+        raise ImageError(
+            f"got a CUDA array of {seen}; wanted is contiguous uint8 RGB (H, W, 3) or "
+            "(N, H, W, 3): in torch, .permute(1, 2, 0).contiguous() puts channels last"
+        )
+    return DeviceImages(seen.address, *shape[:3], order=seen.order, owner=seen.owner)
 
 
 def _is_contiguous(seen: _Seen) -> bool:

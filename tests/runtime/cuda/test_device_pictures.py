@@ -16,6 +16,7 @@ from runtime import EngineError, ImageError, Session
 from runtime.bundle import Bundle
 from runtime.cuda.loop import DeviceLoop
 from runtime.cuda.plan import HEAD_BYTES
+from runtime.gpu_check import compare_on_gpu
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
@@ -148,6 +149,14 @@ def test_what_is_still_done_with_an_array_is_waited_for_before_it_is_touched(
     ]
     first = ["wait for 5", "recut", "launch_graph", "synchronize"]
     assert touching == [*first, "wait for 6", "recut", "synchronize"]
+
+
+def test_the_gpus_check_compares_a_picture_that_lies_there_with_the_hosts(
+    session: Session, driver: HostDriver, networks: HostNetworks
+) -> None:
+    networks.max_px = 256
+    outcome, detail, _ = compare_on_gpu(session, lambda: driver)
+    assert (outcome, detail) == ("passed", "the same picture as from the host")
 
 
 def test_a_prewarmed_session_answers_its_first_picture_by_a_replay(
