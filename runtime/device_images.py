@@ -122,7 +122,8 @@ def _described(seen: _Seen) -> DeviceImages:
             f"got a CUDA array of {seen}; wanted is contiguous uint8 RGB (H, W, 3) or "
             "(N, H, W, 3): in torch, .permute(1, 2, 0).contiguous() puts channels last"
         )
-    return DeviceImages(seen.address, *shape[:3], order=seen.order, owner=seen.owner)
+    count, height_px, width_px, _ = shape
+    return DeviceImages(seen.address, count, height_px, width_px, seen.order, seen.owner)
 
 
 def _is_contiguous(seen: _Seen) -> bool:

@@ -98,7 +98,8 @@ def _box_muller(words: NDArray[np.uint64]) -> NDArray[np.float32]:
     """Normals (..., 2n) from random words (..., n): the high half radius, the low half angle."""
     halves = words.view(np.uint32)
     high, low = halves[..., _HIGH::2], np.ascontiguousarray(halves[..., _LOW::2])
-    radius = high + 0.5
+    radius = high.astype(np.float64)
+    radius += 0.5
     radius *= 2.0**-32
     radius = _log(radius)
     radius *= -2.0
@@ -134,7 +135,8 @@ def _log(u: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _cos_sin(within: NDArray[np.uint32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Cosine and sine of (within + 1/2) / 2**32 turns, less an eighth; within is below 2**30."""
-    angle = within + 0.5
+    angle = within.astype(np.float64)
+    angle += 0.5
     angle *= 2.0**-30
     angle -= 0.5
     angle *= _QUARTER_TURN
