@@ -237,9 +237,11 @@ class _Finish:
         if self._count == 2:
             first, self._mean = self._mean, self._buffers.take("mean", shape)
             self._mean[:] = first
-            self._spread = self._buffers.take("spread", shape)
-            self._spread.fill(0.0)
-        difference = np.subtract(residual, self._mean, out=self._buffers.take("apart", shape))
+            if self._request.want_std:
+                self._spread = self._buffers.take("spread", shape)
+                self._spread.fill(0.0)
+        # The array of the start serves once more: the first step was the last to read it.
+        difference = np.subtract(residual, self._mean, out=self._buffers.take("z", shape))
         share = np.divide(difference, np.float32(self._count), out=self._scratch(shape))
         self._mean += share
         if self._request.want_std:

@@ -188,10 +188,10 @@ def test_a_flat_gradient_shows_no_seam(preset: str) -> None:
     image = np.ascontiguousarray(np.broadcast_to(ramp[None, :, None], (64, 192, 3)))
     engine = open_engine("onnx-cpu", bundle)
     in_tiles = tiled(engine, 64, 64, 192, receptive_radius_px=588, multiple_px=16)
-    table = bundle.preset(preset).table
+    table, samples = bundle.preset(preset).table, bundle.preset(preset).samples
+    request, fields = Request(image[None], table, samples, 0), NoiseFields(2**24)
     whole, cut = (
-        run_on_host(one, Request(image[None], table, 1, 0), NoiseFields(0), Buffers()).images[0]
-        for one in (engine, in_tiles)
+        run_on_host(one, request, fields, Buffers()).images[0] for one in (engine, in_tiles)
     )
     steps = [
         np.abs(np.diff(picture.astype(int), axis=1)).mean(axis=(0, 2)) for picture in (whole, cut)
