@@ -14,7 +14,8 @@ from runtime.errors import (
     OutputError,
 )
 from runtime.images import to_uint8
-from runtime.session import Session, deblur
+from runtime.one_call import deblur
+from runtime.session import Session
 from runtime.version import __version__
 
 if TYPE_CHECKING:

@@ -26,10 +26,15 @@ from runtime.bench.statistics import ratio, spread, summarize
 from runtime.bench.subjects import EngineSubject, Options, open_engines
 from runtime.bundle import find_bundle
 from runtime.command import run_command
+from runtime.cuda.array import DeviceArray
+from runtime.cuda.driver import CudaDriver, Driver
 from runtime.errors import DvsrError, OutputError
 from runtime.files import to_json, write_whole
+from runtime.session import Session
 
 GPU_ENGINES = ("tensorrt", "tensorrt-rtx", "onnx-cuda", "onnx-tensorrt")
+# Those that take pictures from the GPU's memory and leave results there.
+TAKE_GPU_ARRAYS = ("tensorrt", "tensorrt-rtx")
 REFERENCE = "onnx-cpu"
 FAILED = 1
 
@@ -116,6 +121,9 @@ def _check_one(
     plan: Plan,
 ) -> Iterator[Check]:
     yield _tried(name, f"agreement with {REFERENCE}", lambda: _agreement(subject, wanted))
+    if name in TAKE_GPU_ARRAYS:
+        check = partial(compare_on_gpu, subject.session, CudaDriver)
+        yield _tried(name, "pictures from the GPU's memory and back", check)
     for work in works:
         yield _tried(name, f"latency, {work}", partial(_latency, subject, work, plan))
     if name in GPU_ENGINES:
@@ -146,6 +154,23 @@ def _agreement(subject: EngineSubject, wanted: Image) -> Finding:
         f"difference {apart.max()}, {psnr:.1f} dB (wanted {least_db:g})",
         {"within_one_share": within, "largest_levels": float(apart.max()), "psnr_db": psnr},
     )
+
+
+def compare_on_gpu(session: Session, open_driver: Callable[[], Driver]) -> Finding:
+    """A picture that lies on the GPU, and its result there, against the same from the host."""
+    image = _picture(_AGREEMENT)
+    options = {"steps": _AGREEMENT.steps, "samples": _AGREEMENT.samples}
+    wanted = session.deblur(image, **options)  # type: ignore[call-overload]
+    with ExitStack() as stack:
+        driver = open_driver()
+        stack.callback(driver.close)
+        source = stack.enter_context(DeviceArray(driver, image))
+        target = stack.enter_context(DeviceArray(driver, np.zeros_like(image)))
+        session.deblur(source, out=target, **options)  # type: ignore[call-overload]
+        apart = np.abs(target.read().astype(np.int16) - wanted)
+    same = not apart.any()
+    detail = "the same picture as from the host" if same else f"{apart.max()} grey levels apart"
+    return "passed" if same else "failed", detail, {"largest_levels": float(apart.max())}
 
 
 def _latency(subject: EngineSubject, work: Work, plan: Plan) -> Finding:
@@ -236,8 +261,12 @@ def build_parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Check, print, write both files; returns 1 where a check failed. Raises DvsrError."""
     folder: Path = arguments.output
-    if not folder.is_dir():
-        raise OutputError(f"{folder} is no folder; create it, or name another with -o")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {folder}: {error.strerror}; name another with -o"
+        ) from error
     plan = _QUICK if arguments.quick else _PLAN
     report = check_engines(find_bundle(arguments.bundle), arguments.engines, plan=plan)
     text = to_markdown(report)

@@ -1,13 +1,15 @@
-"""What ``deblur`` accepts as a picture or a batch of them, made a numpy array without a copy."""
+"""What ``deblur`` accepts as a picture or a batch of them, taken without a copy."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.buffers import Buffers
+from runtime.device_images import DeviceImages, as_device_images, as_device_target, is_on_cuda
 from runtime.errors import ImageError, OptionError
 from runtime.images import check_image
 
@@ -17,12 +19,14 @@ Images = NDArray[np.uint8]
 _HOST_DEVICES = (1, 3)
 
 
-def as_images(image: object) -> tuple[Images, bool]:
+def as_images(image: object, cuda_device: int | None = None) -> tuple[Images | DeviceImages, bool]:
     """uint8 RGB (N, H, W, 3), a view of ``image``; and whether it was one picture (H, W, 3).
 
-    Numpy arrays and whatever speaks DLPack on the CPU (torch, cupy's pinned memory, jax). Raises
-    ImageError for anything else.
+    Numpy arrays, whatever speaks DLPack on the CPU (torch, cupy's pinned memory, jax), and for an
+    engine on ``cuda_device`` what lies there. Raises ImageError for anything else.
     """
+    if not isinstance(image, np.ndarray) and is_on_cuda(image):
+        return as_device_images(image, cuda_device)
     array = image if isinstance(image, np.ndarray) else _from_dlpack(image)
     if array.ndim != 4:
         return check_image(array)[None], True
@@ -36,13 +40,14 @@ def as_images(image: object) -> tuple[Images, bool]:
 
 
 def _from_dlpack(image: Any) -> NDArray[Any]:
-    if hasattr(image, "__cuda_array_interface__"):
-        raise _on_a_device("a CUDA array")
     if not (hasattr(image, "__dlpack__") and hasattr(image, "__dlpack_device__")):
         check_image(image)  # says what is wanted
     kind, _ = image.__dlpack_device__()
     if int(kind) not in _HOST_DEVICES:
-        raise _on_a_device(f"a DLPack array on device kind {int(kind)}")
+        raise ImageError(
+            f"got a DLPack array on device kind {int(kind)}; wanted is memory that the CPU reads: "
+            "copy it first, with .cpu() in torch"
+        )
     try:
         return np.from_dlpack(image)
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
@@ -52,27 +57,29 @@ def _from_dlpack(image: Any) -> NDArray[Any]:
         ) from error
 
 
-def _on_a_device(what: str) -> ImageError:
-    return ImageError(
-        f"got {what}; wanted is memory that the CPU reads, for the engines take pictures from "
-        "there: copy it first, with .cpu() in torch or cupy.asnumpy()"
-    )
+def check_out(out: object, like: tuple[int, ...], cuda_device: int | None = None) -> Any:
+    """``out`` if a result of the shape ``like`` can be written into it, else OptionError.
 
-
-def check_out(out: object, like: Images) -> Images:
-    """``out`` if a result of the shape of ``like`` can be written into it, else OptionError."""
-    right = (
-        isinstance(out, np.ndarray)
-        and out.dtype == np.uint8
-        and out.shape == like.shape
-        and out.flags.writeable
-    )
-    if isinstance(out, np.ndarray) and right:
-        return out
+    An array on the ``cuda_device`` of an engine comes as DeviceImages.
+    """
+    if isinstance(out, np.ndarray):
+        if out.dtype == np.uint8 and out.shape == like and out.flags.writeable:
+            return out
+    elif is_on_cuda(out):
+        return as_device_target(out, cuda_device, like)
     came = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
     raise OptionError(
-        f"got out={came}; wanted is a writeable numpy array, uint8 {like.shape}, like the picture"
+        f"got out={came}; wanted is a writeable numpy array, uint8 {like}, like the picture"
     )
+
+
+def for_networks(
+    images: Images | DeviceImages, multiple_px: int, buffers: Buffers, *, bgr: bool
+) -> Images | DeviceImages:
+    """``images`` as RGB, with sides that are multiples of ``multiple_px``; see :func:`padded`."""
+    if isinstance(images, DeviceImages):
+        return replace(images, multiple_px=multiple_px, bgr=bgr)
+    return padded(images[..., ::-1] if bgr else images, multiple_px, buffers)
 
 
 def padded(images: Images, multiple_px: int, buffers: Buffers) -> Images:

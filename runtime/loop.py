@@ -98,7 +98,9 @@ def run_on_host(
     engine or the memory fails, and where the network's result is not finite.
     """
     watch = Stopwatch()
-    count, height, width, _ = request.images.shape
+    images = request.images
+    assert isinstance(images, np.ndarray), "what lies on a GPU is not for the loop on the host"
+    count, height, width, _ = images.shape
     shape = (count, 3, height, width)
 
     @contextmanager
@@ -107,13 +109,14 @@ def run_on_host(
             yield
 
     with _explained(engine, "the loop"):
+        noise = _GroupNoise(request, fields, buffers, watch, samples_at_once)
+        noise.begin()
         with watch.clock("upload"):
-            y = pictures_to_model(request.images, out=buffers.take("y", shape))
+            y = pictures_to_model(images, out=buffers.take("y", shape))
         with clock("predictor"):
             guess = engine.predict(y)
         finish = _Finish(request, guess, buffers, watch)
         if request.table.steps > 0:
-            noise = _GroupNoise(request, fields, buffers, watch, samples_at_once)
             for group in noise.groups:
                 batch = _repeated(y, len(group), buffers)
                 if isinstance(engine, SamplingEngine):
@@ -171,8 +174,13 @@ class _GroupNoise:
             for first in range(0, len(samples), samples_at_once)
         ]
         steps = [0, *(np.flatnonzero(request.table.column("noise")) + 1).tolist()]
-        order = [(group, step) for group in self.groups for step in steps]
-        self._next = dict(itertools.pairwise(order))
+        self._order = [(group, step) for group in self.groups for step in steps]
+        self._next = dict(itertools.pairwise(self._order))
+
+    def begin(self) -> None:
+        """Have the first field drawn while the predictor works, where any will be needed."""
+        if self._request.table.steps > 0:
+            self._draw_ahead(self._order[0])
 
     def of(self, group: range) -> Noise:
         """``noise(k)`` for the samples of ``group``, float32 (samples * N, 3, H, W)."""
@@ -180,11 +188,14 @@ class _GroupNoise:
         def noise(step: int) -> Floats:
             with self._watch.clock("noise"):
                 drawn = [self._fields.field(key) for key in self._keys(group, step)]
-                for key in self._keys(*self._next.get((group, step), (range(0), 0))):
-                    self._fields.ahead(key)
+                self._draw_ahead(self._next.get((group, step)))
                 return self._batched(drawn)
 
         return noise
+
+    def _draw_ahead(self, turn: tuple[range, int] | None) -> None:
+        for key in () if turn is None else self._keys(*turn):
+            self._fields.ahead(key)
 
     def _keys(self, group: range, step: int) -> list[Key]:
         _, height, width, _ = self._request.images.shape
@@ -226,9 +237,11 @@ class _Finish:
         if self._count == 2:
             first, self._mean = self._mean, self._buffers.take("mean", shape)
             self._mean[:] = first
-            self._spread = self._buffers.take("spread", shape)
-            self._spread.fill(0.0)
-        difference = np.subtract(residual, self._mean, out=self._buffers.take("apart", shape))
+            if self._request.want_std:
+                self._spread = self._buffers.take("spread", shape)
+                self._spread.fill(0.0)
+        # The array of the start serves once more: the first step was the last to read it.
+        difference = np.subtract(residual, self._mean, out=self._buffers.take("z", shape))
         share = np.divide(difference, np.float32(self._count), out=self._scratch(shape))
         self._mean += share
         if self._request.want_std:

@@ -17,8 +17,8 @@ So noise does not depend on the size of the picture, and a tile's noise is cut f
 
 from __future__ import annotations
 
-import itertools
 import math
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -31,7 +31,14 @@ INDEX_LIMIT = 2**32
 
 _CHANNELS = 3
 _WORDS_PER_BLOCK = 4
-_ROWS_AT_ONCE = 32  # keeps the intermediate arrays of a wide picture inside the cache
+_WORDS_AT_ONCE = 8192  # keeps the intermediate arrays inside the cache
+
+# A double's upper twelve bits are its sign and exponent; 2^52 + n holds the integer n in its lower.
+_FRACTION_BITS = np.uint64(52)
+_FRACTION = np.uint64(0x000FFFFFFFFFFFFF)
+_HALF, _TWO_TO_52 = np.float64(0.5).view(np.uint64), np.float64(2.0**52).view(np.uint64)
+_SIGN = np.uint32(0x80000000)
+_LOW, _HIGH = (0, 1) if sys.byteorder == "little" else (1, 0)
 
 _SQRT_HALF = math.sqrt(0.5)
 _LN2 = math.log(2.0)
@@ -67,9 +74,10 @@ def normals(
     field = np.empty((_CHANNELS, height_px, width_px), np.float32) if out is None else out
     words_per_row = -(-_CHANNELS * width_px // 2)
     rows = _row_words(seed, sample, step, words_per_row)
-    for top in range(0, height_px, _ROWS_AT_ONCE):
-        bottom = min(top + _ROWS_AT_ONCE, height_px)
-        words = np.stack(list(itertools.islice(rows, bottom - top)))
+    rows_at_once = max(1, _WORDS_AT_ONCE // words_per_row)
+    for top in range(0, height_px, rows_at_once):
+        bottom = min(top + rows_at_once, height_px)
+        words = np.stack([next(rows) for _ in range(top, bottom)])
         values = _box_muller(words)[:, : _CHANNELS * width_px]
         field[:, top:bottom] = values.reshape(-1, width_px, _CHANNELS).transpose(2, 0, 1)
     return field
@@ -88,36 +96,74 @@ def _row_words(seed: int, sample: int, step: int, count: int) -> Iterator[NDArra
 
 def _box_muller(words: NDArray[np.uint64]) -> NDArray[np.float32]:
     """Normals (..., 2n) from random words (..., n): the high half radius, the low half angle."""
-    high = (words >> np.uint64(32)).astype(np.float64)
-    low = words & np.uint64(0xFFFFFFFF)
-    radius = np.sqrt(-2.0 * _log((high + 0.5) * 2.0**-32))
-    cosine, sine = _cos_sin(low)
-    pairs = np.stack([radius * cosine, radius * sine], axis=-1).astype(np.float32)
-    return pairs.reshape(*words.shape[:-1], -1)
+    halves = words.view(np.uint32)
+    high, low = halves[..., _HIGH::2], np.ascontiguousarray(halves[..., _LOW::2])
+    radius = high.astype(np.float64)
+    radius += 0.5
+    radius *= 2.0**-32
+    radius = _log(radius)
+    radius *= -2.0
+    np.sqrt(radius, out=radius)
+    cosine, sine = _cos_sin(low & np.uint32(0x3FFFFFFF))
+    pairs = np.empty((*words.shape, 2), np.uint32)
+    _turn(
+        np.multiply(radius, cosine, out=cosine).astype(np.float32).view(np.uint32),
+        np.multiply(radius, sine, out=sine).astype(np.float32).view(np.uint32),
+        low,
+        pairs,
+    )
+    return pairs.view(np.float32).reshape(*words.shape[:-1], -1)
 
 
 def _log(u: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Natural logarithm: u = m 2^e exactly, then 2 artanh of (m - c) / (m + c) around c."""
-    mantissa, exponent = np.frexp(u)
-    s = (mantissa - _SQRT_HALF) / (mantissa + _SQRT_HALF)
-    return (exponent - 0.5) * _LN2 + s * _horner(_LOG_SERIES, s * s)
+    """Natural logarithm of u in (0, 1): u = m 2^e, then 2 artanh of (m - c) / (m + c) around c."""
+    bits = u.view(np.uint64)
+    exponent = (bits >> _FRACTION_BITS | _TWO_TO_52).view(np.float64)
+    exponent -= 2.0**52
+    # Stored with 1023 added, for a mantissa in [1, 2): here it lies in [1/2, 1).
+    exponent -= 1022.0 + 0.5
+    exponent *= _LN2
+    mantissa = (bits & _FRACTION | _HALF).view(np.float64)
+    s = mantissa - _SQRT_HALF
+    mantissa += _SQRT_HALF
+    s /= mantissa
+    series = _horner(_LOG_SERIES, np.multiply(s, s, out=mantissa))
+    series *= s
+    exponent += series
+    return exponent
 
 
-def _cos_sin(turn: NDArray[np.uint64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Cosine and sine of an angle of (turn + 1/2) / 2**32 turns, less an eighth."""
-    quadrant = turn >> np.uint64(30)
-    within = (turn & np.uint64(0x3FFFFFFF)).astype(np.float64)
-    angle = ((within + 0.5) * 2.0**-30 - 0.5) * _QUARTER_TURN
+def _cos_sin(within: NDArray[np.uint32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cosine and sine of (within + 1/2) / 2**32 turns, less an eighth; within is below 2**30."""
+    angle = within.astype(np.float64)
+    angle += 0.5
+    angle *= 2.0**-30
+    angle -= 0.5
+    angle *= _QUARTER_TURN
     square = angle * angle
-    cosine = _horner(_COS_SERIES, square)
-    sine = angle * _horner(_SIN_SERIES, square)
-    odd = (quadrant & np.uint64(1)).astype(bool)
-    first = np.where(odd, sine, cosine)
-    second = np.where(odd, cosine, sine)
-    # (c, s), (-s, c), (-c, -s), (s, -c): a turn by the quadrant.
-    first_negative = (quadrant == 1) | (quadrant == 2)
-    second_negative = quadrant >= 2
-    return np.where(first_negative, -first, first), np.where(second_negative, -second, second)
+    sine = _horner(_SIN_SERIES, square)
+    sine *= angle
+    return _horner(_COS_SERIES, square), sine
+
+
+def _turn(
+    cosine: NDArray[np.uint32],
+    sine: NDArray[np.uint32],
+    low: NDArray[np.uint32],
+    pairs: NDArray[np.uint32],
+) -> None:
+    """Turn by the quadrant, bits 31 and 30 of ``low``: (c, s), (-s, c), (-c, -s), (s, -c).
+
+    On the bits of the floats: an exchange and a change of sign round nothing.
+    """
+    second_bit = low << np.uint32(1)
+    odd = (second_bit.view(np.int32) >> np.int32(31)).view(np.uint32)
+    exchanged = cosine ^ sine
+    exchanged &= odd
+    cosine ^= exchanged
+    sine ^= exchanged
+    np.bitwise_xor(cosine, (low ^ second_bit) & _SIGN, out=pairs[..., 0])
+    np.bitwise_xor(sine, low & _SIGN, out=pairs[..., 1])
 
 
 def _horner(series: tuple[float, ...], x: NDArray[np.float64]) -> NDArray[np.float64]:

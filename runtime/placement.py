@@ -12,11 +12,11 @@ import numpy as np
 
 from runtime.buffers import BufferPool, Buffers
 from runtime.bundle import Manifest
-from runtime.engines import Engine, LoopEngine, Request, Result
-from runtime.engines.gpu import memory_bytes
+from runtime.engines import CudaEngine, Engine, LoopEngine, Request, Result
 from runtime.errors import EngineError
 from runtime.loop import merge_stages, run_on_host
 from runtime.noise_fields import NoiseFields
+from runtime.plans.devices import cuda_devices
 from runtime.tiles import (
     KEPT_BYTES,
     MIB,
@@ -45,6 +45,11 @@ class Placement:
         self._buffers = BufferPool(kept)
         self._lock = threading.Lock()
         self._calls, self._closed = 0, False
+
+    @property
+    def cuda_device(self) -> int | None:
+        """The ordinal of the GPU whose arrays the engine takes as they are, or None."""
+        return self._engine.cuda_device if isinstance(self._engine, CudaEngine) else None
 
     def close(self) -> None:
         """Let go of the noise now, and of the engine as soon as no call uses it."""
@@ -85,8 +90,17 @@ class Placement:
         """
         engine = self._engine
         assert engine is not None, "answer() runs inside call()"
+        images = request.images
         if isinstance(engine, LoopEngine) and engine.fits(request):
-            return engine.run(replace(request, images=np.ascontiguousarray(request.images)))
+            if isinstance(images, np.ndarray):
+                request = replace(request, images=np.ascontiguousarray(images))
+            return engine.run(request)
+        if not isinstance(images, np.ndarray) or request.target is not None:
+            raise EngineError(
+                f"a picture of {images.shape[2]}x{images.shape[1]} px on the GPU does not fit the "
+                "engine as a whole, and tiles are cut on the host: copy it there first, with "
+                ".cpu() in torch or cupy.asnumpy(), and name no out= on the GPU"
+            )
         portion = self._portion(request)
         if portion.images < len(request.images):
             parts = _split(request, portion.images)
@@ -122,8 +136,8 @@ class Placement:
     def _available_bytes(self) -> int:
         if self._budget is not None:
             return self._budget
-        on_gpu = memory_bytes() if self._on_gpu else None
-        return available_bytes() if on_gpu is None else int(SHARE_OF_FREE_MEMORY * on_gpu)
+        gpus = cuda_devices() if self._on_gpu else ()
+        return int(SHARE_OF_FREE_MEMORY * gpus[0].memory_bytes) if gpus else available_bytes()
 
 
 def _portion_of(engine: LoopEngine, request: Request, multiple_px: int) -> Portion:
@@ -145,7 +159,7 @@ def _split(request: Request, images_at_once: int) -> Iterator[Request]:
 
 def _joined(results: list[Result]) -> Result:
     return Result(
-        np.concatenate([result.images for result in results]),
+        _concatenated([result.images for result in results]),
         _concatenated([result.std for result in results]),
         _concatenated([result.samples for result in results]),
         merge_stages([result.stages_ms for result in results]),

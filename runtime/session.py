@@ -1,9 +1,9 @@
-"""``Session`` and ``deblur``: a picture in, a sharper picture out."""
+"""``Session``: a picture in, a sharper picture out, and the bundle stays open."""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.bundle import Bundle, Preset, open_bundle
+from runtime.device_images import DeviceImages
 from runtime.engines import ENGINES, GraphMode, Request, choose_engine, open_engine
 from runtime.errors import OptionError
-from runtime.intake import as_images, check_out, padded
+from runtime.intake import as_images, check_out, for_networks
 from runtime.loop import Stopwatch, merge_stages
 from runtime.noise import check_seed
 from runtime.placement import Placement
@@ -27,7 +28,6 @@ Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 MAX_SAMPLES = 1024
-_OPEN_SESSIONS = 4
 
 
 class Sampling(TypedDict, total=False):
@@ -38,7 +38,7 @@ class Sampling(TypedDict, total=False):
     seed: int
     preset: str | None
     bgr: bool
-    out: Image | None
+    out: object
 
 
 class Session:
@@ -115,6 +115,18 @@ class Session:
         """
         self._placement.close()
 
+    def prewarm(self, shapes: Iterable[tuple[int, ...]], **sampling: Unpack[Sampling]) -> None:
+        """Have all ready for pictures (H, W) and batches (N, H, W) before the first one comes.
+
+        Engines compile, choose kernels and record graphs for the ``sampling`` of
+        :meth:`deblur`, and the noise of its seed is drawn. Raises what :meth:`deblur` raises.
+        """
+        for shape in shapes:
+            blank = np.zeros((*shape, 3), np.uint8)
+            # Once to warm up, and once more to be recorded.
+            for _ in range(2):
+                self.deblur(blank, **sampling)
+
     @overload
     def deblur(
         self,
@@ -166,11 +178,13 @@ class Session:
         return_std: bool = False,
         return_samples: bool = False,
         bgr: bool = False,
-        out: Image | None = None,
+        out: object = None,
     ) -> Any:
         """Deblur uint8 RGB (H, W, 3) of any size, or a batch (N, H, W, 3); returns the same shape.
 
-        ``image`` is a numpy array or speaks DLPack on the CPU. ``preset`` names a way to sample of
+        ``image`` is a numpy array or speaks DLPack on the CPU; the engines tensorrt and
+        tensorrt-rtx also take contiguous arrays on their GPU, by DLPack or
+        ``__cuda_array_interface__``, and such an ``out``. ``preset`` names a way to sample of
         the bundle (None: its default); ``steps`` (0 to 500; 0 is the predictor's picture alone) and
         ``samples`` (averaged) override it. The same ``seed`` gives the same picture, in a batch or
         alone. With ``bgr`` colours come and go in OpenCV's order. The picture is written into
@@ -185,31 +199,33 @@ class Session:
         """
         watch = Stopwatch()
         with watch.clock("total"), self._placement.call() as buffers:
-            images, single = as_images(image)
-            target = None if out is None else check_out(out, images[0] if single else images)
+            gpu = self._placement.cuda_device
+            images, single = as_images(image, gpu)
+            shape = images.shape[1:] if single else images.shape
+            target = None if out is None else check_out(out, shape, gpu)
             chosen = self._bundle.preset(preset)
             table = self._table(chosen, steps)
             count = _check_samples(chosen.samples if samples is None else samples)
             multiple = self._bundle.manifest.size_multiple_px
             request = Request(
-                images=padded(images[..., ::-1] if bgr else images, multiple, buffers),
+                images=for_networks(images, multiple, buffers, bgr=bgr),
                 table=table,
                 samples=count if table.steps > 0 else 1,
                 seed=check_seed(seed),
                 want_std=return_std,
                 want_samples=return_samples,
+                target=replace(target, bgr=bgr) if isinstance(target, DeviceImages) else None,
             )
             result = self._placement.answer(request, buffers)
             height, width = images.shape[1:3]
             picture, *others = (
-                _presented(part, height, width, bgr=bgr, single=single)
+                None if part is None else _presented(part, height, width, bgr=bgr, single=single)
                 for part in (result.images, result.std, result.samples)
-                if part is not None
             )
-            if target is not None:
+            if isinstance(target, np.ndarray):
                 target[:] = picture
-            picture = np.ascontiguousarray(picture) if target is None else target
-            others = [np.ascontiguousarray(other) for other in others]
+            picture = np.ascontiguousarray(picture) if target is None else out
+            others = [np.ascontiguousarray(other) for other in others if other is not None]
         self._timings = {"noise": 0.0, **merge_stages([result.stages_ms, watch.stages_ms])}
         return (picture, *others) if others else picture
 
@@ -235,105 +251,3 @@ def _check_samples(samples: int) -> int:
     if not 1 <= samples <= MAX_SAMPLES:
         raise OptionError(f"got {samples} samples; wanted are 1 to {MAX_SAMPLES}")
     return int(samples)
-
-
-class _SessionCache:
-    """The sessions that :func:`deblur` keeps open, the latest used ones last."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._lock = threading.Lock()
-        self._sessions: OrderedDict[tuple[str | None, str], Session] = OrderedDict()
-
-    def get(self, bundle: str | Path | None, engine: str) -> Session:
-        key = (None if bundle is None else str(bundle), engine)
-        with self._lock:
-            if key not in self._sessions:
-                self._sessions[key] = Session(bundle, engine=engine)
-            self._sessions.move_to_end(key)
-            # One that a thread still uses lives on until that call ends.
-            while len(self._sessions) > self._capacity:
-                self._sessions.popitem(last=False)
-            return self._sessions[key]
-
-
-_SESSIONS = _SessionCache(_OPEN_SESSIONS)
-
-
-class SamplingWhere(Sampling, total=False):
-    """The keywords of :func:`deblur` that do not change what it returns."""
-
-    bundle: str | Path | None
-    engine: str
-
-
-@overload
-def deblur(
-    image: object,
-    *,
-    return_std: Literal[False] = False,
-    return_samples: Literal[False] = False,
-    **options: Unpack[SamplingWhere],
-) -> Image: ...
-
-
-@overload
-def deblur(
-    image: object,
-    *,
-    return_std: Literal[True],
-    return_samples: Literal[False] = False,
-    **options: Unpack[SamplingWhere],
-) -> tuple[Image, Floats]: ...
-
-
-@overload
-def deblur(
-    image: object,
-    *,
-    return_std: Literal[False] = False,
-    return_samples: Literal[True],
-    **options: Unpack[SamplingWhere],
-) -> tuple[Image, Image]: ...
-
-
-@overload
-def deblur(
-    image: object,
-    *,
-    return_std: Literal[True],
-    return_samples: Literal[True],
-    **options: Unpack[SamplingWhere],
-) -> tuple[Image, Floats, Image]: ...
-
-
-def deblur(
-    image: object,
-    *,
-    steps: int | None = None,
-    samples: int | None = None,
-    seed: int = 0,
-    preset: str | None = None,
-    bundle: str | Path | None = None,
-    engine: str = "auto",
-    return_std: bool = False,
-    return_samples: bool = False,
-    bgr: bool = False,
-    out: Image | None = None,
-) -> Any:
-    """Deblur uint8 RGB (H, W, 3) of any size, or a batch (N, H, W, 3); returns the same shape.
-
-    :meth:`Session.deblur` in one call: the session stays open for the next call with the same
-    ``bundle`` and ``engine``. Raises ImageError, OptionError, BundleError and EngineError.
-    """
-    return _SESSIONS.get(bundle, engine).deblur(  # type: ignore[call-overload]
-        image,
-        steps=steps,
-        samples=samples,
-        seed=seed,
-        preset=preset,
-        return_std=return_std,
-        return_samples=return_samples,
-        bgr=bgr,
-        out=out,
-    )

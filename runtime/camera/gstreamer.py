@@ -53,10 +53,9 @@ class GStreamerSource:
     """
 
     def __init__(self, pipeline: str) -> None:
-        self._name = pipeline
-        self._live = is_live(pipeline)
+        self.name, self.live = pipeline, is_live(pipeline)
         self._size: tuple[int, int] | None = None
-        self._fps: float | None = None
+        self.fps: float | None = None
         self._count = 0
         self._changed = False
         self._known = threading.Event()
@@ -101,33 +100,21 @@ class GStreamerSource:
             size = int(found[2]), int(found[1])
             rate = _RATE.search(line)
             if rate and int(rate[1]) > 0:
-                self._fps = int(rate[1]) / int(rate[2])
+                self.fps = int(rate[1]) / int(rate[2])
             self._changed = self._size not in (None, size)
             self._size = self._size or size
             self._known.set()
         self._known.set()
 
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def live(self) -> bool:
-        return self._live
-
-    @property
-    def fps(self) -> float | None:
-        return self._fps
-
     def read(self) -> Reading | None:
         assert self._size is not None
         if self._changed:
-            raise SourceLostError(f"the frames of '{self._name}' changed their size")
+            raise SourceLostError(f"the frames of '{self.name}' changed their size")
         bgrx = np.empty((*self._size, 4), np.uint8)
         left = bgrx.data.cast("B")
         while left:
             if not select.select([self._frames], [], [], _TIMEOUT_S)[0]:
-                raise SourceLostError(f"'{self._name}' has shown no frame for {_TIMEOUT_S:g} s")
+                raise SourceLostError(f"'{self.name}' has shown no frame for {_TIMEOUT_S:g} s")
             count = self._frames.readinto(left)  # type: ignore[attr-defined]  # an unbuffered file
             if not count:
                 self._check_end()
@@ -137,10 +124,10 @@ class GStreamerSource:
 
     def _next_time_ms(self) -> float | None:
         """Time within a file by its rate; what is live is told by its arrival."""
-        if self._live or self._fps is None:
+        if self.live or self.fps is None:
             return None
         self._count += 1
-        return 1000.0 * (self._count - 1) / self._fps
+        return 1000.0 * (self._count - 1) / self.fps
 
     def _check_end(self) -> None:
         """Raise SourceLostError unless the stream has come to its regular end."""
@@ -149,7 +136,7 @@ class GStreamerSource:
         except subprocess.TimeoutExpired:
             code = 1
         if code != 0:
-            raise SourceLostError(f"GStreamer stopped running '{self._name}': {self._cause()}")
+            raise SourceLostError(f"GStreamer stopped running '{self.name}': {self._cause()}")
 
     def _cause(self) -> str:
         self._errors.seek(0)

@@ -56,20 +56,8 @@ class Reconnecting:
         self._say = say
         self._back_off = back_off
         self._source: Source | None = source
-        self._name, self._live, self._fps = source.name, source.live, source.fps
+        self.name, self.live, self.fps = source.name, source.live, source.fps
         self._reconnections = 0
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def live(self) -> bool:
-        return self._live
-
-    @property
-    def fps(self) -> float | None:
-        return self._fps
 
     @property
     def reconnections(self) -> int:
@@ -106,53 +94,37 @@ class Reconnecting:
             self._source = None
 
 
-class Primed:
-    """A source whose first frame was read already: it comes out once more."""
+class _Around:
+    """A source around another one, with its name, kind and rate."""
 
-    def __init__(self, source: Source, first: Reading) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
-        self._first: Reading | None = first
-
-    @property
-    def name(self) -> str:
-        return self._source.name
-
-    @property
-    def live(self) -> bool:
-        return self._source.live
-
-    @property
-    def fps(self) -> float | None:
-        return self._source.fps
-
-    def read(self) -> Reading | None:
-        first, self._first = self._first, None
-        return self._source.read() if first is None else first
+        self.name, self.live, self.fps = source.name, source.live, source.fps
 
     def close(self) -> None:
         self._source.close()
 
 
-class Paced:
+class Primed(_Around):
+    """A source whose first frame was read already: it comes out once more."""
+
+    def __init__(self, source: Source, first: Reading) -> None:
+        super().__init__(source)
+        self._first: Reading | None = first
+
+    def read(self) -> Reading | None:
+        first, self._first = self._first, None
+        return self._source.read() if first is None else first
+
+
+class Paced(_Around):
     """A file played as if it were a camera: each frame comes when its timestamp says."""
 
     def __init__(self, source: Source, clock: Clock, wait: Wait) -> None:
-        self._source = source
+        super().__init__(source)
         self._clock = clock
         self._wait = wait
         self._origin_s: float | None = None
-
-    @property
-    def name(self) -> str:
-        return self._source.name
-
-    @property
-    def live(self) -> bool:
-        return self._source.live
-
-    @property
-    def fps(self) -> float | None:
-        return self._source.fps
 
     def read(self) -> Reading | None:
         reading = self._source.read()
@@ -163,6 +135,3 @@ class Paced:
             self._origin_s = self._clock() - due_s
         early_s = self._origin_s + due_s - self._clock()
         return None if early_s > 0.0 and self._wait(early_s) else reading
-
-    def close(self) -> None:
-        self._source.close()

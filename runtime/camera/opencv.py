@@ -66,39 +66,26 @@ class CaptureSource:
 
     def __init__(self, name: str, capture: Any, *, live: bool) -> None:
         self._cv2 = load()
-        self._name = name
         self._capture = capture
-        self._live = live
+        self.name, self.live = name, live
         fps = float(capture.get(self._cv2.CAP_PROP_FPS))
         # Drivers that do not know say 0, and some containers an absurd time base.
-        self._fps = fps if 0.0 < fps <= 1000.0 else None
+        self.fps = fps if 0.0 < fps <= 1000.0 else None
         self._time_ms = -1.0
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def live(self) -> bool:
-        return self._live
-
-    @property
-    def fps(self) -> float | None:
-        return self._fps
 
     def read(self) -> Reading | None:
         there, bgr = self._capture.read()
         if there:
-            return Reading(to_rgb(bgr), None if self._live else self._next_time_ms())
-        if self._live:
-            raise SourceLostError(f"{self._name} delivers no more frames")
+            return Reading(to_rgb(bgr), None if self.live else self._next_time_ms())
+        if self.live:
+            raise SourceLostError(f"{self.name} delivers no more frames")
         return None
 
     def _next_time_ms(self) -> float:
         """The file's own time of the frame just read, made to rise where the file has none."""
         time_ms = float(self._capture.get(self._cv2.CAP_PROP_POS_MSEC))
         if not time_ms > self._time_ms:
-            time_ms = max(self._time_ms, 0.0) + 1000.0 / (self._fps or DEFAULT_FPS)
+            time_ms = max(self._time_ms, 0.0) + 1000.0 / (self.fps or DEFAULT_FPS)
         self._time_ms = time_ms
         return time_ms
 

@@ -43,21 +43,12 @@ class FolderSource:
         files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
         if not files:
             raise ImageError(f"no pictures in {folder}; wanted are files of {', '.join(SUFFIXES)}")
-        self._folder = folder
-        self._fps = fps
+        self.name, self.fps = str(folder), fps
         self._files = enumerate(sorted(files, key=_natural))
-
-    @property
-    def name(self) -> str:
-        return str(self._folder)
-
-    @property
-    def fps(self) -> float | None:
-        return self._fps
 
     def read(self) -> Reading | None:
         for index, path in self._files:
-            return Reading(read_image(path), 1000.0 * index / self._fps)
+            return Reading(read_image(path), 1000.0 * index / self.fps)
         return None
 
     def close(self) -> None:

@@ -56,6 +56,10 @@ class Driver(Protocol):
     def stream(self) -> int:
         """The stream's handle, for libraries that put work on it."""
 
+    @property
+    def ordinal(self) -> int:
+        """Which of the machine's devices it is."""
+
     def enter(self) -> None:
         """Make the device current for the calling thread; to be called first in each."""
 
@@ -98,6 +102,12 @@ class Driver(Protocol):
     def forget(self, event: int) -> None:
         """Give an event back."""
 
+    def wait_for(self, stream: int) -> None:
+        """Let the stream do nothing more until another has done what it was given before."""
+
+    def owns(self, address: int) -> bool:
+        """Whether ``address`` is memory of this device."""
+
     def synchronize(self) -> None:
         """Wait until the stream has done everything."""
 
@@ -129,6 +139,7 @@ class CudaDriver:
 
     def __init__(self, ordinal: int = 0) -> None:
         self._cuda = _import("driver")
+        self._ordinal = ordinal
         self._call("cuInit", 0)
         self._device = self._call("cuDeviceGet", ordinal)
         self._context = self._call("cuDevicePrimaryCtxRetain", self._device)
@@ -140,6 +151,10 @@ class CudaDriver:
     @property
     def stream(self) -> int:
         return int(self._stream)
+
+    @property
+    def ordinal(self) -> int:
+        return self._ordinal
 
     def enter(self) -> None:
         self._call("cuCtxSetCurrent", self._context)
@@ -203,6 +218,20 @@ class CudaDriver:
 
     def forget(self, event: int) -> None:
         self._call("cuEventDestroy", event)
+
+    def wait_for(self, stream: int) -> None:
+        event = self._call("cuEventCreate", self._cuda.CUevent_flags.CU_EVENT_DISABLE_TIMING)
+        try:
+            self._call("cuEventRecord", event, stream)
+            self._call("cuStreamWaitEvent", self._stream, event, 0)
+        finally:
+            self._call("cuEventDestroy", event)
+
+    def owns(self, address: int) -> bool:
+        key = self._cuda.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+        # Memory that CUDA knows nothing of is an error of its own.
+        code, ordinal = self._cuda.cuPointerGetAttribute(key, address)
+        return code == self._cuda.CUresult.CUDA_SUCCESS and int(ordinal) == self._ordinal
 
     def synchronize(self) -> None:
         self._call("cuStreamSynchronize", self._stream)

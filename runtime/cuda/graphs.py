@@ -33,7 +33,8 @@ class Key:
 
     ``kind`` is "loop", "predictor" or "step"; ``batch`` counts pictures, ``samples`` those of one
     picture, ``table`` is the checksum of the sampler's rows, ``precision`` the bundle's, and
-    ``extras`` what else comes back: "std", "samples".
+    ``extras`` what else comes back: "std", "samples". Pictures may lie on the device before and
+    after.
     """
 
     kind: str
@@ -44,6 +45,8 @@ class Key:
     table: str
     precision: str
     extras: tuple[str, ...] = ()
+    from_device: bool = False
+    to_device: bool = False
 
 
 @dataclass(frozen=True)

@@ -196,3 +196,24 @@ extern "C" __global__ void normals(float* field, const u64* head_in, u64 first, 
     }
   }
 }
+
+DVSR_INLINE u64 reflected(u64 at, u64 length) {
+  if (length == 1) return 0;
+  const u64 period = 2 * (length - 1), within = at % period;
+  return within < length ? within : period - within;
+}
+
+// uint8 pictures (N, from_height, from_width, 3) as (N, height, width, 3): what lies beyond their
+// bottom and right is reflected, as numpy.pad does, or cut off. `turned`: the channels backwards.
+extern "C" __global__ void recut(const unsigned char* from, unsigned char* to, u64 pictures,
+                                 u64 from_height, u64 from_width, u64 height, u64 width,
+                                 u64 turned) {
+  const u64 index = index_of_thread();
+  if (index >= pictures * height * width) return;
+  const u64 column = index % width, row = index / width % height;
+  const u64 picture = index / (width * height);
+  const u64 source_row = picture * from_height + reflected(row, from_height);
+  const u64 source = source_row * from_width + reflected(column, from_width);
+  for (u64 channel = 0; channel < 3; ++channel)
+    to[3 * index + channel] = from[3 * source + (turned ? 2 - channel : channel)];
+}

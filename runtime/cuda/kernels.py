@@ -8,7 +8,7 @@ from pathlib import Path
 from runtime.cuda.driver import Driver
 
 SOURCE = Path(__file__).with_suffix(".cu")
-NAMES = ("to_model", "to_picture", "scale", "accumulate", "to_spread", "normals")
+NAMES = ("to_model", "to_picture", "scale", "accumulate", "to_spread", "normals", "recut")
 
 _NORMALS_PER_THREAD = 8
 
@@ -94,6 +94,31 @@ class Kernels:
             pictures,
             height_px,
             width_px,
+        )
+
+    def recut(
+        self,
+        source: int,
+        target: int,
+        pictures: int,
+        source_px: tuple[int, int],
+        target_px: tuple[int, int],
+        *,
+        turned: bool,
+    ) -> None:
+        """uint8 (pictures, H, W, 3) of one height and width at another: reflected, or cut off.
+
+        With ``turned`` the channels change their order.
+        """
+        self._launch(
+            "recut",
+            pictures * target_px[0] * target_px[1],
+            source,
+            target,
+            pictures,
+            *source_px,
+            *target_px,
+            int(turned),
         )
 
     def _launch(self, name: str, threads: int, *arguments: int | float) -> None:

@@ -16,11 +16,11 @@ from runtime.cuda.graphs import MIB, GraphMode, Key, Needs, WorkCache
 from runtime.cuda.kernels import Kernels
 from runtime.cuda.memory import Scratch, aligned
 from runtime.cuda.networks import Networks
-from runtime.cuda.plan import Layout, table_checksum, table_rows, turns_to_try
+from runtime.cuda.plan import Layout, extras_of, lay_out, table_checksum, turns_to_try
 from runtime.cuda.work import LoopWork, NetworkWork
+from runtime.device_images import DeviceImages
 from runtime.engines import Request, Result
-from runtime.errors import EngineError
-from runtime.samplers import COLUMNS
+from runtime.errors import EngineError, ImageError
 
 Floats = NDArray[np.float32]
 Images = NDArray[np.uint8]
@@ -60,17 +60,23 @@ class DeviceLoop:
         self._layouts: dict[tuple[Any, ...], Layout] = {}
         self._cache = WorkCache(driver, graph, self._budget_bytes, self._scratch)
 
+    @property
+    def cuda_device(self) -> int:
+        """The ordinal of the device that the loop runs on."""
+        return self._driver.ordinal
+
     def run(self, request: Request) -> Result:
         """Deblur all pictures of ``request``: as many at once as profile and memory allow.
 
-        Raises EngineError; the next call starts afresh.
+        Raises EngineError, and ImageError for an array that lies on another device; the next call
+        starts afresh.
         """
         with self._entered():
+            self._check_places(request)
             parts, begin = [], 0
             while begin < len(request.images):
                 layout = self._lay_out(request, len(request.images) - begin)
-                images = request.images[begin : begin + layout.pictures]
-                parts.append(self._run_part(replace(request, images=images), layout))
+                parts.append(self._run_part(_part(request, begin, layout.pictures), layout))
                 begin += layout.pictures
         return parts[0] if len(parts) == 1 else _joined(parts)
 
@@ -145,10 +151,20 @@ class DeviceLoop:
         stages_ms = self._cache.run(key)
         try:
             work.check()
+            if request.target is not None:
+                work.deliver(request.target)
         except EngineError:
             self._cache.drop(key)
             raise
         return _result(request, layout, work, stages_ms)
+
+    def _check_places(self, request: Request) -> None:
+        for array in (request.images, request.target):
+            if isinstance(array, DeviceImages) and not self._driver.owns(array.address):
+                raise ImageError(
+                    f"got an array at {array.address:#x}; wanted is memory of CUDA device "
+                    f"{self._driver.ordinal}, where the engine runs: copy it there first"
+                )
 
     def _lay_out(self, request: Request, pictures: int) -> Layout:
         """The largest batch of at most ``pictures`` that profile and memory allow.
@@ -156,7 +172,14 @@ class DeviceLoop:
         Raises EngineError where no batch is in the profile; what is too large for the memory is
         laid out all the same, one at a time, and refused when it is made.
         """
-        asked = (pictures, *request.images.shape[1:3], request.samples, *_extras(request))
+        places = (isinstance(request.images, DeviceImages), request.target is not None)
+        asked = (
+            pictures,
+            *request.images.shape[1:3],
+            request.samples,
+            *extras_of(request),
+            *places,
+        )
         signature = (*asked, table_checksum(request.table))
         known = self._layouts.get(signature)
         if known is not None and self._cache.holds(self._key(request, known)):
@@ -172,7 +195,7 @@ class DeviceLoop:
         steps = request.table.steps
         budget = self._budget_bytes()
         for count, at_once in turns_to_try(pictures, request.samples if steps else 1):
-            candidate = _layout(request, count, at_once)
+            candidate = lay_out(request, count, at_once)
             try:
                 self._check(candidate)
             except EngineError as error:
@@ -211,6 +234,8 @@ class DeviceLoop:
             table=table_checksum(request.table),
             precision=self._precision,
             extras=layout.extras,
+            from_device=layout.from_device,
+            to_device=layout.to_device,
         )
 
     def _run_network(
@@ -258,32 +283,21 @@ class DeviceLoop:
         return int(_SHARE_OF_FREE_MEMORY * (self._driver.free_bytes() + self._cache.held_bytes))
 
 
-def _layout(request: Request, pictures: int, at_once: int) -> Layout:
-    _, height_px, width_px, _ = request.images.shape
-    steps = request.table.steps
-    return Layout(
-        pictures=pictures,
-        height_px=height_px,
-        width_px=width_px,
-        samples=request.samples if steps else 1,
-        at_once=at_once,
-        start=float(np.float32(request.table.start)),
-        rows=table_rows(request.table).reshape(steps, len(COLUMNS)),
-        resident=True,
-        extras=_extras(request) if steps else (),
+def _part(request: Request, begin: int, count: int) -> Request:
+    """``count`` of the pictures of ``request`` from ``begin`` on."""
+    part, target = slice(begin, begin + count), request.target
+    return replace(
+        request,
+        images=request.images[part],
+        target=None if target is None else target[part],
     )
-
-
-def _extras(request: Request) -> tuple[str, ...]:
-    asked = {"std": request.want_std, "samples": request.want_samples}
-    return tuple(name for name, wanted in asked.items() if wanted)
 
 
 def _result(
     request: Request, layout: Layout, work: LoopWork, stages_ms: dict[str, float]
 ) -> Result:
     shape = request.images.shape
-    images = work.take("pictures").reshape(shape)
+    images = None if layout.to_device else work.take("pictures").reshape(shape)
     std = samples = None
     if request.want_std:
         # Without steps there is one picture and nothing that could differ.
@@ -291,10 +305,9 @@ def _result(
         std = np.zeros(shape, np.float32) if none else work.take("std").view(np.float32)
         std = std.reshape(shape)
     if request.want_samples:
-        many = (shape[0], request.samples, *shape[1:])
         none = "samples" not in layout.extras
-        drawn = np.repeat(images[:, None], request.samples, 1) if none else work.take("samples")
-        samples = drawn.reshape(many)
+        drawn = work.take("pictures" if none else "samples").reshape(shape[0], -1, *shape[1:])
+        samples = np.repeat(drawn, request.samples, 1) if none else drawn
     return Result(images=images, std=std, samples=samples, stages_ms=stages_ms)
 
 
@@ -304,7 +317,7 @@ def _joined(parts: Sequence[Result]) -> Result:
         for stage, took in part.stages_ms.items():
             stages[stage] += took
     return Result(
-        images=np.concatenate([part.images for part in parts]),
+        images=_stacked([part.images for part in parts]),
         std=_stacked([part.std for part in parts]),
         samples=_stacked([part.samples for part in parts]),
         stages_ms=stages,

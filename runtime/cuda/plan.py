@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.cuda.memory import ALIGNMENT, aligned
-from runtime.samplers import Table
+from runtime.device_images import DeviceImages
+from runtime.engines import Request
+from runtime.samplers import COLUMNS, Table
 
 _FLOAT_BYTES = 4
 # Inputs and outputs travel with a head: see kernels.cu. What follows it stays aligned.
@@ -24,7 +26,8 @@ class Layout:
     """One run of the loop: ``pictures`` of one size, ``samples`` of each, ``at_once`` of a batch.
 
     ``at_once`` divides ``samples``. With ``resident`` noise every field of it stays on the device;
-    else each is made just before its step. ``extras`` may name "std" and "samples".
+    else each is made just before its step. ``extras`` may name "std" and "samples". Pictures come
+    from the host and go there, or stay ``from_device``, ``to_device``.
     """
 
     pictures: int
@@ -36,6 +39,8 @@ class Layout:
     rows: NDArray[np.float32]
     resident: bool
     extras: tuple[str, ...] = ()
+    from_device: bool = False
+    to_device: bool = False
 
     @property
     def pixels(self) -> int:
@@ -74,17 +79,23 @@ class Layout:
 
     @property
     def input_bytes(self) -> int:
-        """What is uploaded: head and pictures."""
+        """Head and pictures."""
         return HEAD_BYTES + self.picture_bytes
 
     @property
+    def uploaded_bytes(self) -> int:
+        """What of the input comes from the host."""
+        return HEAD_BYTES if self.from_device else self.input_bytes
+
+    @property
     def output_parts(self) -> dict[str, tuple[int, int]]:
-        """What is downloaded: (offset, bytes) of "pictures" and of each of ``extras``."""
-        sizes = {"pictures": self.picture_bytes}
+        """(offset, bytes) of each of ``extras`` and, last, of "pictures"."""
+        sizes = {}
         if "std" in self.extras:
             sizes["std"] = _FLOAT_BYTES * self.picture_bytes
         if "samples" in self.extras:
             sizes["samples"] = self.samples * self.picture_bytes
+        sizes["pictures"] = self.picture_bytes
         parts, offset = {}, HEAD_BYTES
         for name, size in sizes.items():
             parts[name] = (offset, size)
@@ -93,9 +104,14 @@ class Layout:
 
     @property
     def output_bytes(self) -> int:
-        """What is downloaded, in bytes."""
-        offset, size = list(self.output_parts.values())[-1]
+        """Head and all parts."""
+        offset, size = self.output_parts["pictures"]
         return offset + size
+
+    @property
+    def downloaded_bytes(self) -> int:
+        """What of the output goes to the host."""
+        return self.output_parts["pictures"][0] if self.to_device else self.output_bytes
 
     def noise_bytes(self, resident: bool) -> int:
         """Memory of the noise, kept or made anew."""
@@ -116,6 +132,32 @@ class Layout:
     def buffer_bytes(self) -> int:
         """Device memory of all buffers."""
         return sum(aligned(size) for size in self.buffers().values())
+
+
+def lay_out(request: Request, pictures: int, at_once: int) -> Layout:
+    """``pictures`` of ``request`` in one run, ``at_once`` of their samples in a batch."""
+    _, height_px, width_px, _ = request.images.shape
+    steps = request.table.steps
+    return Layout(
+        pictures=pictures,
+        height_px=height_px,
+        width_px=width_px,
+        samples=request.samples if steps else 1,
+        at_once=at_once,
+        start=float(np.float32(request.table.start)),
+        rows=table_rows(request.table).reshape(steps, len(COLUMNS)),
+        resident=True,
+        extras=extras_of(request) if steps else (),
+        from_device=isinstance(request.images, DeviceImages),
+        # Without steps the samples are the picture, of which the host makes as many as are asked.
+        to_device=request.target is not None and (steps > 0 or not request.want_samples),
+    )
+
+
+def extras_of(request: Request) -> tuple[str, ...]:
+    """What comes back beside the pictures: "std", "samples"."""
+    asked = {"std": request.want_std, "samples": request.want_samples}
+    return tuple(name for name, wanted in asked.items() if wanted)
 
 
 def table_rows(table: Table) -> NDArray[np.float32]:

@@ -7,75 +7,21 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.cuda.driver import Driver, Pinned
+from runtime.cuda.driver import Driver
 from runtime.cuda.graphs import Mark
+from runtime.cuda.held import Held
 from runtime.cuda.kernels import Kernels
-from runtime.cuda.memory import Buffers, Scratch, aligned
-from runtime.cuda.networks import Networks, Runner
+from runtime.cuda.memory import Scratch, aligned
+from runtime.cuda.networks import Networks
 from runtime.cuda.plan import HEAD_BYTES, ROW_BYTES, Layout
+from runtime.device_images import DeviceImages
 from runtime.errors import EngineError
 
 Floats = NDArray[np.float32]
 Images = NDArray[np.uint8]
 
 
-class _Held:
-    """What both kinds of work own, and the scratch memory that they share with all others."""
-
-    def __init__(self, driver: Driver, scratch: Scratch) -> None:
-        self._driver = driver
-        self._scratch = scratch
-        self._runners: list[Runner] = []
-        self._pinned: list[Pinned] = []
-        self._buffers: Buffers | None = None
-        self._generation = -1
-
-    @property
-    def held_bytes(self) -> int:
-        return 0 if self._buffers is None else self._buffers.size
-
-    @property
-    def stamp(self) -> tuple[int, ...]:
-        return (self._generation,)
-
-    @property
-    def capturable(self) -> bool:
-        return all(runner.capturable for runner in self._runners)
-
-    def prepare(self) -> None:
-        """Give the runners the scratch memory of now, where it has changed."""
-        if self._generation == self._scratch.generation:
-            return
-        self._scratch.reserve(max(runner.scratch_bytes for runner in self._runners))
-        for runner in self._runners:
-            runner.use_scratch(self._scratch.address, self._scratch.size)
-        self._generation = self._scratch.generation
-
-    def close(self) -> None:
-        """Give everything back but the scratch memory."""
-        while self._runners:
-            self._runners.pop().close()
-        while self._pinned:
-            self._driver.unpin(self._pinned.pop())
-        if self._buffers is not None:
-            self._buffers.close()
-
-    def _open(self, networks: Networks, graph: str, shape: tuple[int, ...]) -> Runner:
-        runner = networks.open(graph, shape)
-        self._runners.append(runner)
-        return runner
-
-    def _pin(self, size: int) -> Pinned:
-        pinned = self._driver.pin(size)
-        self._pinned.append(pinned)
-        return pinned
-
-    def _hold(self, sizes: Mapping[str, int]) -> Buffers:
-        self._buffers = Buffers(self._driver, sizes)
-        return self._buffers
-
-
-class LoopWork(_Held):
+class LoopWork(Held):
     """Pictures up, prediction, the sampler for every sample, average, pictures down."""
 
     def __init__(
@@ -91,6 +37,7 @@ class LoopWork(_Held):
         self._layout = layout
         self._noise_seed: int | None = None
         self._ticket = 0
+        self._source: DeviceImages | None = None
         try:
             self._predictor = self._open(networks, "predictor", layout.predictor_shape)
             if len(layout.rows):
@@ -98,8 +45,8 @@ class LoopWork(_Held):
             self.prepare()
             self._at = self._hold(layout.buffers())
             self._input, self._output = (
-                self._pin(layout.input_bytes),
-                self._pin(layout.output_bytes),
+                self._pin(layout.uploaded_bytes),
+                self._pin(layout.downloaded_bytes),
             )
             self._predictor.bind({"y": self._at["y"], "guess": self._at["guess"]})
             if len(layout.rows):
@@ -108,15 +55,22 @@ class LoopWork(_Held):
             self.close()
             raise
 
-    def fill(self, images: Images, seed: int) -> None:
-        """Hand in uint8 (pictures, H, W, 3) and the seed of the next run."""
+    def fill(self, images: Images | DeviceImages, seed: int) -> None:
+        """Hand in uint8 (pictures, H, W, 3) and the seed of the next run.
+
+        What lies on the device is read in that run, and must stay there until it has ended.
+        """
         self._ticket += 1
         head = self._input.bytes[:16].view(np.uint64)
         head[0], head[1] = self._ticket, seed
-        self._input.bytes[HEAD_BYTES:].reshape(images.shape)[:] = images
+        if isinstance(images, DeviceImages):
+            self._source = images
+        else:
+            self._input.bytes[HEAD_BYTES:].reshape(images.shape)[:] = images
 
     def prepare(self) -> None:
         super().prepare()
+        self._take_source()
         layout = self._layout
         if not (layout.resident and layout.noisy_steps and self._ticket):
             return
@@ -132,7 +86,7 @@ class LoopWork(_Held):
     def enqueue(self, mark: Mark) -> None:
         layout, kernels, at = self._layout, self._kernels, self._at
         steps, pixels = len(layout.rows), layout.pixels
-        self._driver.upload(at["input"], self._input.address, layout.input_bytes)
+        self._driver.upload(at["input"], self._input.address, layout.uploaded_bytes)
         pictures = at["input"] + HEAD_BYTES
         kernels.to_model(pictures, at["y"], layout.pictures, pixels, layout.at_once, at["output"])
         mark("upload")
@@ -156,7 +110,7 @@ class LoopWork(_Held):
             at["input"],
             at["output"],
         )
-        self._driver.download(self._output.address, at["output"], layout.output_bytes)
+        self._driver.download(self._output.address, at["output"], layout.downloaded_bytes)
         mark("download")
 
     def check(self) -> None:
@@ -173,10 +127,43 @@ class LoopWork(_Held):
                 "precision is too narrow: run python -m export.check, or take a float32 bundle"
             )
 
+    def deliver(self, target: DeviceImages) -> None:
+        """Write the pictures to ``target`` on the device, and wait until they are there."""
+        layout = self._layout
+        target.order(self._driver)
+        self._kernels.recut(
+            self._part("pictures"),
+            target.address,
+            layout.pictures,
+            (layout.height_px, layout.width_px),
+            (target.height_px, target.width_px),
+            turned=target.bgr,
+        )
+        self._driver.synchronize()
+
     def take(self, name: str) -> NDArray[np.uint8]:
         """A copy of one part of the output, flat bytes: "pictures", "std" or "samples"."""
         offset, size = self._layout.output_parts[name]
         return self._output.bytes[offset : offset + size].copy()
+
+    def _take_source(self) -> None:
+        """Put pictures that lie on the device into the input, ahead of what a graph does.
+
+        A graph holds addresses, and each of the caller's arrays has its own.
+        """
+        source, self._source = self._source, None
+        if source is None:
+            return
+        layout = self._layout
+        source.order(self._driver)
+        self._kernels.recut(
+            source.address,
+            self._at["input"] + HEAD_BYTES,
+            layout.pictures,
+            (source.height_px, source.width_px),
+            (layout.height_px, layout.width_px),
+            turned=source.bgr,
+        )
 
     def _sample(self, turn: int) -> None:
         """One sampler run for ``at_once`` samples, taken into mean and squares."""
@@ -262,7 +249,7 @@ class LoopWork(_Held):
         self._driver.clear(self._at["zero"], 4 * self._layout.batch_floats)
 
 
-class NetworkWork(_Held):
+class NetworkWork(Held):
     """One network on arrays of the host: what tiles need."""
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from runtime.engines.protocol import (
     Clock,
+    CudaEngine,
     Engine,
     LoopEngine,
     Noise,
@@ -19,6 +20,7 @@ __all__ = [
     "AUTO_ORDER",
     "ENGINES",
     "Clock",
+    "CudaEngine",
     "Engine",
     "GraphMode",
     "LoopEngine",

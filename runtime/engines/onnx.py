@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from runtime.bundle import Bundle
 from runtime.engines.protocol import failure, require
+from runtime.engines.two_graphs import TwoGraphs
 from runtime.errors import EngineError
 
 Floats = NDArray[np.float32]
@@ -18,34 +19,24 @@ Floats = NDArray[np.float32]
 CPU = "CPUExecutionProvider"
 
 
-class OnnxEngine:
+class OnnxEngine(TwoGraphs):
     """The two graphs of a bundle as ONNX Runtime sessions on the CPU provider."""
 
     def __init__(self, bundle: Bundle) -> None:
         require("onnxruntime", "cpu")
         self._library = importlib.import_module("onnxruntime")
         graphs = (bundle.manifest.predictor, bundle.manifest.step)
-        self._predictor, self._step = (
-            open_graph(self._library, bundle.path(graph.file), [CPU]) for graph in graphs
+        super().__init__(
+            *(open_graph(self._library, bundle.path(graph.file), [CPU]) for graph in graphs)
         )
 
     @property
     def name(self) -> str:
         return f"onnx-cpu (ONNX Runtime {self._library.__version__}, CPU)"
 
-    def predict(self, y: Floats) -> Floats:
-        return self._run(self._predictor, {"y": y})[0]
-
-    def step(
-        self, z: Floats, y: Floats, noise: Floats, previous: Floats, row: Floats
-    ) -> tuple[Floats, Floats]:
-        inputs = {"z": z, "y": y, "noise": noise, "previous": previous, "row": row}
-        z_next, residual = self._run(self._step, inputs)
-        return z_next, residual
-
-    def _run(self, session: Any, inputs: dict[str, Floats]) -> list[Floats]:
+    def _run(self, graph: Any, inputs: dict[str, Floats]) -> list[Floats]:
         try:
-            outputs: list[Floats] = session.run(None, inputs)
+            outputs: list[Floats] = graph.run(None, inputs)
         except Exception as error:  # memory, shapes and types all come as classes of their own
             raise failure("ONNX Runtime", error, inputs) from error
         return outputs

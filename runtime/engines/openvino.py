@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from runtime.bundle import Bundle, Graph
 from runtime.engines.protocol import failure, require
+from runtime.engines.two_graphs import TwoGraphs
 from runtime.errors import EngineError
 from runtime.samplers import COLUMNS
 
@@ -41,7 +42,7 @@ class _Compiled:
     free: list[Any] = field(default_factory=list)
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(TwoGraphs):
     """The two graphs of a bundle on OpenVINO's CPU device.
 
     ``precision`` "fastest" is bfloat16 where the processor has it; "float32" computes in that
@@ -53,9 +54,8 @@ class OpenVinoEngine:
         self._library = importlib.import_module("openvino")
         self._core = self._library.Core()
         self._bf16 = precision == "fastest" and has_bfloat16()
-        self._predictor, self._step = (
-            self._read(bundle, graph) for graph in (bundle.manifest.predictor, bundle.manifest.step)
-        )
+        graphs = (bundle.manifest.predictor, bundle.manifest.step)
+        super().__init__(*(self._read(bundle, graph) for graph in graphs))
         self._kept: OrderedDict[tuple[int, Shape], _Compiled] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -68,16 +68,6 @@ class OpenVinoEngine:
     def name(self) -> str:
         version = self._library.__version__.partition("-")[0]
         return f"openvino (OpenVINO {version}, CPU, {self.precision})"
-
-    def predict(self, y: Floats) -> Floats:
-        return self._run(self._predictor, {"y": y})[0]
-
-    def step(
-        self, z: Floats, y: Floats, noise: Floats, previous: Floats, row: Floats
-    ) -> tuple[Floats, Floats]:
-        inputs = {"z": z, "y": y, "noise": noise, "previous": previous, "row": row}
-        z_next, residual = self._run(self._step, inputs)
-        return z_next, residual
 
     def _read(self, bundle: Bundle, graph: Graph) -> Any:
         path = bundle.path(graph.file)

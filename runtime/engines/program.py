@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from runtime.bundle import Bundle
 from runtime.engines.protocol import failure, require
+from runtime.engines.two_graphs import TwoGraphs
 from runtime.errors import EngineError
 
 Floats = NDArray[np.float32]
 
 
-class ProgramEngine:
+class ProgramEngine(TwoGraphs):
     """The two exported programs of a bundle, run eagerly by PyTorch on the CPU."""
 
     def __init__(self, bundle: Bundle) -> None:
@@ -31,22 +32,11 @@ class ProgramEngine:
                 "export it again with --with-torch"
             )
         self._torch = importlib.import_module("torch")
-        self._predictor = self._open(bundle, programs.predictor)
-        self._step = self._open(bundle, programs.step)
+        super().__init__(self._open(bundle, programs.predictor), self._open(bundle, programs.step))
 
     @property
     def name(self) -> str:
         return f"torch (PyTorch {self._torch.__version__}, CPU, float32)"
-
-    def predict(self, y: Floats) -> Floats:
-        return self._run(self._predictor, {"y": y})[0]
-
-    def step(
-        self, z: Floats, y: Floats, noise: Floats, previous: Floats, row: Floats
-    ) -> tuple[Floats, Floats]:
-        inputs = {"z": z, "y": y, "noise": noise, "previous": previous, "row": row}
-        z_next, residual = self._run(self._step, inputs)
-        return z_next, residual
 
     def _open(self, bundle: Bundle, file: str) -> Any:
         path = bundle.path(file)
@@ -55,7 +45,7 @@ class ProgramEngine:
         except Exception as error:  # zip, pickle and torch's own errors share no narrower base
             raise EngineError(f"PyTorch cannot open {path}: {error}; export it again") from error
 
-    def _run(self, program: Any, inputs: dict[str, Floats]) -> list[Floats]:
+    def _run(self, graph: Any, inputs: dict[str, Floats]) -> list[Floats]:
         try:
             with self._torch.inference_mode():
                 # from_dlpack refuses read-only arrays, and from_numpy warns of them.
@@ -63,7 +53,7 @@ class ProgramEngine:
                     self._torch.from_numpy(value if value.flags.writeable else value.copy())
                     for value in inputs.values()
                 ]
-                outputs = program(*values)
+                outputs = graph(*values)
         except Exception as error:  # shapes come as RuntimeError and AssertionError, memory as both
             raise failure("PyTorch", error, inputs) from error
         outputs = outputs if isinstance(outputs, tuple | list) else [outputs]

@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.device_images import DeviceImages
 from runtime.errors import EngineError
 from runtime.samplers import Table
 
@@ -49,26 +50,29 @@ class Request:
 
     ``images`` are uint8 RGB (N, H, W, 3), H and W multiples of the bundle's ``size_multiple_px``;
     ``samples`` of each are drawn with ``table`` (at least 1; with a table of no rows the
-    predictor's picture is returned and ``samples`` has no effect) and averaged.
+    predictor's picture is returned and ``samples`` has no effect) and averaged. Only a
+    :class:`CudaEngine` is asked with DeviceImages, or for a result in ``target``.
     """
 
-    images: Images
+    images: Images | DeviceImages
     table: Table
     samples: int
     seed: int
     want_std: bool = False
     want_samples: bool = False
+    target: DeviceImages | None = None
 
 
 @dataclass(frozen=True)
 class Result:
     """The answer to a :class:`Request`; what was not asked for is None.
 
-    ``images`` uint8 (N, H, W, 3); ``std`` float32 (N, H, W, 3) in grey levels; ``samples`` uint8
-    (N, S, H, W, 3). ``stages_ms`` are milliseconds by stage: upload, predictor, steps, download.
+    ``images`` uint8 (N, H, W, 3), None where they went to the request's target; ``std`` float32
+    (N, H, W, 3) in grey levels; ``samples`` uint8 (N, S, H, W, 3). ``stages_ms`` are milliseconds
+    by stage: upload, predictor, steps, download.
     """
 
-    images: Images
+    images: Images | None
     std: Floats | None
     samples: Images | None
     stages_ms: dict[str, float]
@@ -95,6 +99,15 @@ class LoopEngine(Engine, Protocol):
 
     def fits(self, request: Request) -> bool:
         """Whether the device has the memory and the profile for ``request`` as a whole."""
+
+
+@runtime_checkable
+class CudaEngine(LoopEngine, Protocol):
+    """A :class:`LoopEngine` whose pictures may come from its GPU's memory, and go there."""
+
+    @property
+    def cuda_device(self) -> int:
+        """The ordinal of its GPU."""
 
 
 def require(module: str, extra: str) -> None:

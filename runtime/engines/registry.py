@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from runtime.bundle import Bundle
-from runtime.engines.gpu import no_gpu
 from runtime.engines.protocol import Engine, lacks
 from runtime.errors import EngineError, OptionError
+from runtime.plans.devices import no_gpu
 
 GraphMode = Literal["auto", "on", "off"]
 

@@ -84,6 +84,10 @@ class TensorRTEngine:
         return self._name
 
     @property
+    def cuda_device(self) -> int:
+        return self._loop.cuda_device
+
+    @property
     def verdicts(self) -> dict[str, str]:
         """For each size kept on the device, why it runs as a graph or not."""
         return self._loop.verdicts

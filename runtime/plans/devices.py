@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import platform
 from dataclasses import dataclass
+from functools import cache
 
 # tensorrt-rtx, not told otherwise, builds engines for Ampere and later.
 PORTABLE_FROM_SM = 80
 _MAJOR_ATTRIBUTE, _MINOR_ATTRIBUTE = 75, 76
 _NAME_BYTES = 256
+_LIBRARY = "nvcuda.dll" if platform.system() == "Windows" else "libcuda.so.1"
 
 
 @dataclass(frozen=True)
@@ -27,15 +29,30 @@ class Device:
 
 def cuda_devices() -> tuple[Device, ...]:
     """The GPUs that the CUDA driver shows, in its order; none where there is no driver."""
-    library = "nvcuda.dll" if platform.system() == "Windows" else "libcuda.so.1"
-    try:
-        driver = ctypes.CDLL(library)
-    except OSError:
+    driver, count = _driver(), ctypes.c_int(0)
+    if driver is None:
         return ()
-    count = ctypes.c_int(0)
+    # CUDA Driver API, "Initialization": to be called first, and again without harm.
     if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return ()
     return tuple(_device(driver, index) for index in range(count.value))
+
+
+def no_gpu() -> str | None:
+    """Why no NVIDIA GPU can be used here, or None where one can."""
+    if _driver() is None:
+        return f"no NVIDIA driver ({_LIBRARY}) is on this machine; install it, or name a CPU engine"
+    if not cuda_devices():
+        return "the NVIDIA driver finds no GPU; check nvidia-smi, or name a CPU engine"
+    return None
+
+
+@cache
+def _driver() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(_LIBRARY)
+    except OSError:
+        return None
 
 
 def _device(driver: ctypes.CDLL, index: int) -> Device:

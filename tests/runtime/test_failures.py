@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from runtime import EngineError, Session
+from runtime.engines import failure
 from runtime.engines.fake import FakeEngine
 
 Image = NDArray[np.uint8]
@@ -93,6 +98,55 @@ def test_numbers_that_are_not_finite_are_refused_with_the_remedy(
         session.deblur(image, steps=3)
     engine.share = np.float32(1.0)
     assert np.array_equal(session.deblur(image, steps=3), expected)
+
+
+def test_weights_that_are_not_numbers_are_refused_and_another_session_is_not_touched(
+    small_bundle: Path, tmp_path: Path, image: Image
+) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(small_bundle, damaged)
+    put_nan_into_the_predictor(damaged)
+    with Session(small_bundle, engine="onnx-cpu") as good:
+        wanted = good.deblur(image, steps=2)
+        with (
+            Session(damaged, engine="onnx-cpu") as bad,
+            pytest.raises(EngineError, match=r"not finite.*weights.*export\.check"),
+        ):
+            bad.deblur(image, steps=2)
+        assert np.array_equal(good.deblur(image, steps=2), wanted)
+
+
+def put_nan_into_the_predictor(bundle: Path) -> None:
+    """One weight that is not a number, in a bundle whose checksums are right all the same."""
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    name = manifest["predictor"]["file"]
+    model = onnx.load(bundle / name)
+    weights = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    values = onnx.numpy_helper.to_array(weights).copy()
+    values.flat[0] = np.nan
+    weights.raw_data = values.tobytes()
+    onnx.save(model, bundle / name)
+    data = (bundle / name).read_bytes()
+    manifest["files"][name] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Failed to allocate memory for requested buffer of size 12884901888",
+        "CUDA failure 2: out of memory",
+        "std::bad_alloc",
+        "bad allocation",
+    ],
+)
+def test_a_library_that_runs_out_of_memory_is_told_apart_from_one_that_fails(said: str) -> None:
+    inputs = {"y": np.zeros((1, 3, 8, 8), np.float32)}
+    told = str(failure("The library", RuntimeError(said), inputs))
+    assert told.startswith("out of memory")
+    assert "memory_mib" in told
+    assert "(1, 3, 8, 8)" in told
 
 
 def test_a_picture_that_only_one_thread_fails_on_leaves_the_others_alone(

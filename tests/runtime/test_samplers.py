@@ -43,7 +43,7 @@ def oracle(prediction: str, truth: Array) -> Callable[[Array, float], Array]:
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("steps", [1, 2, 10, 100])
+@pytest.mark.parametrize("steps", [1, 2, 10, 100, 500])
 def test_a_network_that_knows_the_residual_gets_it_back(
     method: Literal["ancestral", "ddim", "dpm++2m"],
     prediction: Literal["eps", "x0", "v"],
@@ -54,6 +54,40 @@ def test_a_network_that_knows_the_residual_gets_it_back(
     truth, z = rng.standard_normal((2, 50))
     result = run(compile_table(config, prediction), z, oracle(prediction, truth), rng)
     assert result == pytest.approx(truth, abs=1e-9)
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("eta", [0.5, 1.0])
+def test_ddim_with_fresh_noise_ends_at_the_residual_too(
+    prediction: Literal["eps", "x0", "v"], eta: float
+) -> None:
+    config = SamplerConfig(method="ddim", schedule="log-snr", steps=10, eta=eta)
+    table = compile_table(config, prediction)
+    assert (table.column("noise")[:-1] > 0.0).all()
+    rng = np.random.default_rng(0)
+    truth, z = rng.standard_normal((2, 50))
+    assert run(table, z, oracle(prediction, truth), rng) == pytest.approx(truth, abs=1e-9)
+
+
+def test_ddim_with_all_of_its_noise_gives_the_right_spread() -> None:
+    config = SamplerConfig(
+        method="ddim", schedule="log-snr", steps=200, cleanest=9, noisiest=-9, eta=1.0
+    )
+    rng = np.random.default_rng(0)
+    result = run(compile_table(config, "x0"), rng.standard_normal(20_000), gaussian(0.3), rng)
+    assert result.std() == pytest.approx(0.3, rel=0.05)
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("beta_end", [0.01, 0.02, 0.05, 0.1, 0.2, 0.5])
+@pytest.mark.parametrize("steps", [10, 20, 30, 50, 100, 200, 300, 500])
+def test_the_whole_grid_of_the_paper_gives_the_residual_back(
+    steps: int, beta_end: float, prediction: Literal["eps", "x0", "v"]
+) -> None:
+    table = compile_table(SamplerConfig(steps=steps, beta_end=beta_end), prediction)
+    rng = np.random.default_rng(0)
+    truth, z = rng.standard_normal((2, 8))
+    assert run(table, z, oracle(prediction, truth), rng) == pytest.approx(truth, abs=1e-6)
 
 
 def test_ancestral_rows_are_the_papers_update() -> None:

@@ -162,6 +162,20 @@ def test_an_unknown_engine_is_refused(small_bundle: Path) -> None:
         Session(small_bundle, engine="abacus")
 
 
+def test_prewarming_a_seed_leaves_no_noise_to_be_drawn(
+    small_bundle: Path, session: Session, crop: Image
+) -> None:
+    with Session(small_bundle, engine="onnx-cpu") as warmed:
+        warmed.prewarm([crop.shape[:2]], seed=5, samples=1)
+        fields = warmed._placement._fields
+        kept = dict(fields._kept)
+        assert np.array_equal(
+            warmed.deblur(crop, seed=5, samples=1), session.deblur(crop, seed=5, samples=1)
+        )
+        assert kept
+        assert dict(fields._kept) == kept
+
+
 def test_the_one_call_form_is_the_session(
     session: Session, small_bundle: Path, crop: Image
 ) -> None:

@@ -49,15 +49,17 @@ def test_the_markdown_names_device_versions_checks_and_what_is_missing(report: R
 def test_without_a_gpu_nothing_is_checked_and_that_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["-o", str(tmp_path)]) == 0
+    folder = tmp_path / "made" / "for it"
+    assert main(["-o", str(folder)]) == 0
     assert "Nothing could be checked" in capsys.readouterr().out
-    written = msgspec.json.decode((tmp_path / "gpu-check.json").read_bytes(), type=Report)
+    written = msgspec.json.decode((folder / "gpu-check.json").read_bytes(), type=Report)
     assert set(written.missing) == {"tensorrt", "tensorrt-rtx", "onnx-cuda", "onnx-tensorrt"}
-    assert (tmp_path / "gpu-check.md").read_text().startswith("# GPU check")
+    assert (folder / "gpu-check.md").read_text().startswith("# GPU check")
 
 
-def test_a_folder_that_is_not_there_is_one_line_and_exit_code_2(
+def test_a_folder_that_cannot_be_made_is_one_line_and_exit_code_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["-o", str(tmp_path / "absent")]) == 2
+    (tmp_path / "file").touch()
+    assert main(["-o", str(tmp_path / "file" / "folder")]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -63,7 +63,7 @@ int launch_kernel(void* function, unsigned blocks, unsigned, unsigned, unsigned 
     };
     static const std::unordered_map<std::string, int> counts = {
         {"to_model", 6}, {"to_picture", 8}, {"scale", 4},
-        {"accumulate", 6}, {"to_spread", 5}, {"normals", 8}};
+        {"accumulate", 6}, {"to_spread", 5}, {"normals", 8}, {"recut", 8}};
     const std::string name = *static_cast<std::string*>(function);
     const int count = counts.at(name);
     std::vector<std::uint64_t> words(static_cast<std::size_t>(count));
@@ -96,6 +96,15 @@ const std::unordered_map<std::string, void*>& functions() {
         add("cuCtxSetCurrent", [](void*) { return kSuccess; });
         add("cuStreamCreate", [](void** out, unsigned) { return handle(out); });
         add("cuStreamDestroy", [](void*) { return kSuccess; });
+        add("cuStreamWaitEvent", [](void*, void*, unsigned) { return captured ? 900 : kSuccess; });
+        add("cuPointerGetAttribute", [](void* value, int key, void* address) {
+            // 9: the device's ordinal, which only memory of the device has.
+            const auto at = static_cast<char*>(address);
+            for (const auto& [start, size] : sizes)
+                if (key == 9 && at >= start && at < static_cast<char*>(start) + size)
+                    return *static_cast<int*>(value) = 0, kSuccess;
+            return 1;
+        });
         add("cuStreamSynchronize", [](void*) { return captured ? 900 : kSuccess; });
         add("cuMemGetInfo", [](std::size_t* free, std::size_t* total) {
             return *free = kCapacity - held, *total = kCapacity, kSuccess;

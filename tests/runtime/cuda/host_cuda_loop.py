@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from host_driver import HostDriver
 from runtime.cuda.driver import CudaDriver, DeviceMemoryError, Driver
 from runtime.cuda.kernels import Kernels
 from runtime.cuda.loop import DeviceLoop
+from runtime.device_images import DeviceImages
 from runtime.engines import Request
 from runtime.samplers import SamplerConfig, compile_table
 
@@ -82,6 +84,7 @@ def main() -> None:
     assert found.stages_ms == {"graph": 0.5}
     y = np.random.default_rng(1).normal(size=(1, 3, 16, 24)).astype(np.float32)
     np.testing.assert_array_equal(loops[0].predict(y), y * np.float32(0.5))
+    compare_on_the_device(loops, (cuda, host), images[:, :13, :21].copy())
     with pytest.raises(DeviceMemoryError, match="--memory"):
         cuda.allocate(2**50)
     with loops[0]._entered():
@@ -89,6 +92,27 @@ def main() -> None:
     assert cuda.free_bytes() == free
     loops[0].close()
     print("same")
+
+
+def compare_on_the_device(
+    loops: list[DeviceLoop], drivers: tuple[Driver, ...], images: np.ndarray
+) -> None:
+    """Pictures from the device and to it, of a size that must be padded."""
+    table = compile_table(SamplerConfig("ancestral", "log-snr", 3), "eps")
+    found = []
+    for loop, driver in zip(loops, drivers, strict=True):
+        source, target = (driver.allocate(images.nbytes) for _ in "12")
+        assert driver.owns(target + images.nbytes - 1)
+        assert not driver.owns(images.ctypes.data)
+        ctypes.memmove(source, images.ctypes.data, images.nbytes)
+        there = DeviceImages(source, *images.shape[:3], lambda ours: ours.wait_for(1), None, 8)
+        for seed in (3, 3, 3):
+            loop.run(Request(there, table, 1, seed, target=replace(there, address=target)))
+        found.append(ctypes.string_at(target, images.nbytes))
+        driver.release(source)
+        driver.release(target)
+    assert found[0] == found[1]
+    assert found[0] != images.tobytes()
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ class HostDriver:
     graph_ms: float = 1.0
     calls: list[str] = field(default_factory=list)
     stream: int = 7
+    ordinal: int = 0
 
     def __post_init__(self) -> None:
         self.memory: dict[int, tuple[int, Any]] = {}
@@ -40,6 +41,7 @@ class HostDriver:
         self.failing: set[str] = set()
         self.events: dict[int, float] = {}
         self.clock_ms = 0.0
+        self.crossed_bytes = 0
         self._handles = iter(range(1, 10**9))
 
     @property
@@ -83,6 +85,13 @@ class HostDriver:
 
     def clear(self, target: int, size: int) -> None:
         self.work("clear", lambda: ctypes.memset(self.at(target, size), 0, size))
+
+    def wait_for(self, stream: int) -> None:
+        assert self.captured is None, "another stream was waited for during a capture"
+        self._note(f"wait for {stream}")
+
+    def owns(self, address: int) -> bool:
+        return any(start <= address < start + size for start, (size, _) in self.memory.items())
 
     def load_kernels(self, source: str, names: Sequence[str]) -> Mapping[str, int]:
         self.kernels = list(names)
@@ -162,6 +171,7 @@ class HostDriver:
 
     def _copy(self, target: int, source: int, size: int, *, device: int) -> None:
         self.at(device, size)
+        self.crossed_bytes += size
         ctypes.memmove(target, source, size)
 
     def _note(self, name: str) -> None:

@@ -42,5 +42,6 @@ extern "C" int launch(const char* name, unsigned blocks, unsigned threads, void*
     DVSR_KERNEL(accumulate);
     DVSR_KERNEL(to_spread);
     DVSR_KERNEL(normals);
+    DVSR_KERNEL(recut);
     return 1;
 }

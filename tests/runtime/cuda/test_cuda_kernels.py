@@ -133,6 +133,24 @@ def test_the_noise_is_that_of_the_rule_to_the_bit(
             np.testing.assert_array_equal(found[sample, picture], expected)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("size", [(1, 1), (2, 9), (HEIGHT, WIDTH)])
+def test_a_picture_is_padded_as_numpy_reflects_and_cut_back(
+    device: Device, rng: np.random.Generator, size: tuple[int, int], turned: bool
+) -> None:
+    images = rng.integers(0, 256, (2, *size, 3), np.uint8)
+    wanted = np.pad(
+        images[..., ::-1] if turned else images,
+        ((0, 0), (0, 16 - size[0]), (0, 16 - size[1]), (0, 0)),
+        mode="reflect",
+    )
+    padded, back = (device.put(np.zeros(shape, np.uint8)) for shape in (wanted.shape, images.shape))
+    device.kernels.recut(device.put(images), padded, 2, size, (16, 16), turned=turned)
+    np.testing.assert_array_equal(device.get(padded, wanted.shape, np.uint8), wanted)
+    device.kernels.recut(padded, back, 2, (16, 16), size, turned=turned)
+    np.testing.assert_array_equal(device.get(back, images.shape, np.uint8), images)
+
+
 def test_mean_and_spread_do_not_depend_on_how_samples_are_batched(
     device: Device, rng: np.random.Generator
 ) -> None:

@@ -90,7 +90,7 @@ def test_a_session_tells_why_it_has_its_engine() -> None:
 def test_an_engine_on_a_gpu_without_one_is_one_clear_error(
     name: str, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runtime.engines.gpu._driver", lambda: None)
+    monkeypatch.setattr("runtime.plans.devices._driver", lambda: None)
     with pytest.raises(EngineError, match=rf"engine '{name}' cannot run: .*(install|type)"):
         open_engine(name, bundle)
 
