@@ -46,7 +46,7 @@ def train_chunk(arguments: argparse.Namespace) -> Path:
         accumulate=to_parts(arguments, stages[0].batch, gpu=gpu),
         compile=arguments.compile,
         workers=arguments.workers,
-        validation_crops=64 if gpu else Execution().validation_crops,
+        validation_crops=32 if gpu else Execution().validation_crops,
         save_minutes=arguments.every,
     )
     with _work_folder(arguments.work) as work:

@@ -233,7 +233,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--validation", type=Path, metavar="SHARDS", help="tar files of pairs")
     parser.add_argument(
-        "--every", type=float, default=2.0, metavar="MINUTES", help="between two sets of pieces"
+        "--every", type=float, default=3.0, metavar="MINUTES", help="between two sets of pieces"
     )
     parser.add_argument(
         "--work", type=Path, help="folder for pictures and the whole run, to go on from exactly"
