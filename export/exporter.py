@@ -108,6 +108,7 @@ def describe_bundle(
         weights={
             "model": msgspec.to_builtins(card.config.model),
             "stages": msgspec.to_builtins(card.stages),
+            "hours": round(sum(stage.seconds for stage in card.stages) / 3600, 2),
         },
         files={},
     )

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
 
 from runtime.command import run_command
-from runtime.errors import DataError, OptionError
+from runtime.errors import OptionError
 from runtime.files import to_json, write_whole
-from train.config import BLURS, PRESETS, Execution, TrainConfig
+from train.config import Execution, TrainConfig
 from train.extras import require_training
 from train.layouts import Pictures, check_sizes, find_pictures
-from train.recipes import RECIPES_BY_NAME, Recipe
+from train.options import (
+    add_machine_options,
+    add_recipe_options,
+    read_names,
+    to_parts,
+    to_stages,
+)
+from train.recipes import RECIPES_BY_NAME
 
 DEFAULT_RECIPE = "joint+pixel"
 CONFIG = "config.json"
-
-T = TypeVar("T")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -27,18 +31,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m train",
         description=__doc__,
-        epilog="A recipe sets all values; options given beside it override them.",
+        epilog="A recipe sets all values; options given beside it override them. The same command "
+        "goes on with a run that was stopped.",
     )
     parser.add_argument("folder", nargs="?", type=Path, metavar="DATA", help="same as --data")
     parser.add_argument("--data", type=Path, help="folder of pictures, or a RealBlur list")
     parser.add_argument(
         "-o", "--output", type=Path, help="folder of the run (default: runs/RECIPE-PRESET)"
     )
-    names = "; ".join(f"{name}: {recipe.summary}" for name, recipe in RECIPES_BY_NAME.items())
-    parser.add_argument("--recipe", choices=RECIPES_BY_NAME, default=DEFAULT_RECIPE, help=names)
-    parser.add_argument("--preset", choices=PRESETS, help="widths of the networks")
-    parser.add_argument("--prediction", choices=("eps", "x0", "v"), help="what the denoiser learns")
-    parser.add_argument("--predictor", choices=("unet", "xydeblur", "unet-xy"))
     parser.add_argument(
         "--layout",
         choices=("auto", "frames"),
@@ -47,18 +47,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--split", choices=("train", "val", "test"), default="train")
     parser.add_argument("--blur-kind", metavar="NAME", help="kind of blur, such as blur_gamma")
-    parser.add_argument("--blur", choices=BLURS, default="shake", help="synthetic blur to make")
-    parser.add_argument("--longest-blur", type=float, metavar="PX")
     parser.add_argument("--init", type=Path, help="checkpoint to take the starting weights from")
     parser.add_argument("--only", type=Path, help="text file: names of the sharp pictures to use")
-    parser.add_argument("--steps", "--max-steps", type=int)
-    parser.add_argument("--batch", type=int)
-    parser.add_argument("--crop", type=int, metavar="PX")
-    parser.add_argument("--learning-rate", type=float)
-    parser.add_argument("--warmup", type=int, metavar="STEPS")
-    parser.add_argument("--ema-decay", type=float, metavar="DECAY")
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--float32", action="store_true", help="no bfloat16 autocast")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        help="of all stages together, over all resumed parts: the learning rate falls with them",
+    )
+    add_recipe_options(parser, DEFAULT_RECIPE)
+    add_machine_options(parser, workers=execution.workers)
     parser.add_argument("--validation", type=Path, help="folder of pictures to measure PSNR on")
     parser.add_argument(
         "--validate-every", type=int, default=execution.validate_every, metavar="STEPS"
@@ -66,48 +63,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--validation-crop", type=int, default=execution.validation_crop_px, metavar="PX"
     )
-    parser.add_argument(
-        "--accumulate", type=int, metavar="PARTS", help="parts of a step's batch on each device"
-    )
     parser.add_argument("--devices", type=int, default=execution.devices)
-    parser.add_argument("--accelerator", default=execution.accelerator, help="cpu, cuda or auto")
-    parser.add_argument("--workers", type=int, default=execution.workers)
-    parser.add_argument("--compile", action="store_true", help="run through torch.compile")
     parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard files too")
     parser.add_argument("--save-every", type=int, default=500, metavar="STEPS")
     return parser
 
 
-def to_config(arguments: argparse.Namespace) -> TrainConfig:
-    """The recipe's configuration with the options that were given in place of its own."""
-    config = RECIPES_BY_NAME[arguments.recipe].config
-    model = config.model
-    if arguments.preset:
-        model = replace(PRESETS[arguments.preset], prediction=model.prediction)
-    blur = _with(BLURS[arguments.blur], longest_px=arguments.longest_blur)
-    return _with(
-        config,
-        model=_with(model, prediction=arguments.prediction, predictor=arguments.predictor),
-        data=_with(config.data, crop_px=arguments.crop, blur=blur),
-        steps=arguments.steps,
-        batch=arguments.batch,
-        learning_rate=arguments.learning_rate,
-        warmup_steps=arguments.warmup,
-        ema_decay=arguments.ema_decay,
-        seed=arguments.seed,
-        bfloat16=False if arguments.float32 else None,
-    )
-
-
-def to_execution(arguments: argparse.Namespace, config: TrainConfig) -> Execution:
+def to_execution(
+    arguments: argparse.Namespace, config: TrainConfig, *, gpu: bool = False
+) -> Execution:
     """How the command line wants the run carried out."""
-    recipe: Recipe = RECIPES_BY_NAME[arguments.recipe]
-    devices = max(1, arguments.devices)
-    accumulate = arguments.accumulate
     return Execution(
         devices=arguments.devices,
         accelerator=arguments.accelerator,
-        accumulate=recipe.parts(config.batch, devices) if accumulate is None else accumulate,
+        accumulate=to_parts(arguments, config.batch, arguments.devices, gpu=gpu),
         compile=arguments.compile,
         workers=arguments.workers,
         tensorboard=arguments.tensorboard,
@@ -121,7 +90,7 @@ def find_data(arguments: argparse.Namespace) -> Pictures:
     if (arguments.folder is None) == (arguments.data is None):
         given = "none" if arguments.data is None else "two"
         raise OptionError(f"got {given} of DATA and --data; wanted is one folder of pictures")
-    only = _read_names(arguments.only) if arguments.only else None
+    only = read_names(arguments.only) if arguments.only else None
     pictures = find_pictures(
         arguments.data or arguments.folder,
         only,
@@ -135,13 +104,13 @@ def find_data(arguments: argparse.Namespace) -> Pictures:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train as the command line says; raises DvsrError."""
-    require_training()
-    from lightning_fabric.utilities.rank_zero import rank_zero_only
+    require_training(arguments.devices)
+    from train.device import choose_device
+    from train.stages import train_stages
 
-    from train.loop import train
-
-    config = to_config(arguments)
-    execution = to_execution(arguments, config)
+    gpu = choose_device(arguments.accelerator).type != "cpu"
+    stages = to_stages(arguments, gpu=gpu)
+    execution = to_execution(arguments, stages[0], gpu=gpu)
     pictures = find_data(arguments)
     validation = find_pictures(arguments.validation) if arguments.validation else None
     preset = arguments.preset or RECIPES_BY_NAME[arguments.recipe].preset
@@ -149,22 +118,18 @@ def run(arguments: argparse.Namespace) -> None:
     described = to_json(
         {
             "recipe": arguments.recipe,
-            "config": asdict(config),
+            "stages": [asdict(stage) for stage in stages],
             "execution": asdict(execution),
             "data": {"layout": pictures.layout, "pictures": len(pictures)},
         }
     )
-    say = rank_zero_only(print)
-    say(described.decode().rstrip())
-
-    @rank_zero_only
-    def save() -> None:
+    first = _is_first_process(arguments.devices)
+    if first:
+        print(described.decode().rstrip())
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / CONFIG, described)
-
-    save()
-    written = train(
-        config,
+    written = train_stages(
+        stages,
         pictures,
         folder,
         init=arguments.init,
@@ -172,20 +137,16 @@ def run(arguments: argparse.Namespace) -> None:
         execution=execution,
         validation=validation,
     )
-    say(f"wrote {written}")
+    if first:
+        print(f"wrote {written}")
 
 
-def _with(value: T, **given: Any) -> T:
-    """The dataclass ``value`` with those fields replaced for which not None is given."""
-    changes = {name: new for name, new in given.items() if new is not None}
-    return replace(value, **changes)  # type: ignore[type-var]
+def _is_first_process(devices: int) -> bool:
+    if devices == 1:
+        return True
+    from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-
-def _read_names(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path} as a list of names: {error}") from error
+    return bool(getattr(rank_zero_only, "rank", 0) == 0)
 
 
 def main(argv: list[str] | None = None) -> int:

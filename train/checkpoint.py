@@ -7,7 +7,7 @@ export reads) and ``last.safetensors`` (everything a run needs to go on).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,19 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Stage:
-    """One training run that the weights went through: its configuration and what it saw."""
+    """One training run that the weights went through: its configuration and what it saw.
+
+    ``pictures_sha256`` is over the pictures' names, ``files`` holds the sha256 of each file by its
+    name; it is empty where they are too many, and where they are those of the stage before.
+    ``seconds`` counts all resumed parts.
+    """
 
     config: TrainConfig
     crops: int
     pictures: int
     pictures_sha256: str
     seconds: float
+    files: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -91,16 +91,49 @@ class LossConfig:
 
     The paper trains with denoise 1, L1, and pixel 0. With denoise 0 only the predictor is trained.
     ``denoise_norm`` "l2" makes f predict a mean, which is what averaging samples estimates.
+    ``predictor_frozen`` keeps g as it is: f then learns the residual that g leaves.
     """
 
     denoise: float = 1.0
     pixel: float = 1.0
     denoise_norm: Literal["l1", "l2"] = "l2"
+    predictor_frozen: bool = False
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """What a student of few steps learns from a teacher that takes twice as many.
+
+    ``steps`` are DDIM's, on levels evenly spaced in log-SNR from ``noisiest`` on; the last one goes
+    to the clean residual, and the next level would be ``cleanest``. So the levels of N steps are
+    every other one of those of 2 N. ``start`` is that of SamplerConfig. On the share ``keep`` of
+    each batch the denoiser goes on with what it was trained for, at all levels, so that the other
+    samplers of a bundle stay what they were.
+    """
+
+    steps: int = 2
+    noisiest: float = 1.0
+    cleanest: float = 9.0
+    start: Literal["noise", "guess"] = "guess"
+    keep: float = 0.25
+
+    def __post_init__(self) -> None:
+        """Raise OptionError for a value out of its range."""
+        if self.steps < 1 or not self.noisiest < self.cleanest or not 0.0 <= self.keep < 1.0:
+            raise OptionError(
+                f"got {self.steps} steps from level {self.noisiest} to {self.cleanest}, keep "
+                f"{self.keep}; wanted are at least 1 step, rising levels, and 0 <= keep < 1"
+            )
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run, whole: a checkpoint carries this in its metadata."""
+    """One training run, whole: a checkpoint carries this in its metadata.
+
+    With ``minutes`` the learning rate falls with the time spent, and the run ends when they are
+    used up, all its parts together; ``steps`` is then no more than a limit. ``distill`` is set
+    where the denoiser learns from a teacher.
+    """
 
     model: ModelConfig = field(default_factory=lambda: PRESETS["tiny"])
     data: DataConfig = field(default_factory=DataConfig)
@@ -113,6 +146,13 @@ class TrainConfig:
     ema_decay: float = 0.999
     bfloat16: bool = True
     seed: int = 0
+    minutes: float | None = None
+    distill: DistillConfig | None = None
+
+    def __post_init__(self) -> None:
+        """Raise OptionError for a time that is none."""
+        if self.minutes is not None and not self.minutes > 0:
+            raise OptionError(f"got {self.minutes} minutes; wanted are more than 0")
 
 
 BLURS: dict[str, BlurConfig] = {
@@ -137,7 +177,8 @@ class Execution:
     A step's batch is shared among ``devices`` processes and there cut into ``accumulate`` parts.
     ``compile`` runs both networks through torch.compile. ``workers`` processes read pictures for
     each device. Validation, where pictures for it are given, takes ``validation_crops`` crops every
-    ``validate_every`` steps.
+    ``validate_every`` steps. With ``save_minutes`` a run is saved and validated by the clock
+    instead.
     """
 
     devices: int = 1
@@ -149,6 +190,7 @@ class Execution:
     validate_every: int = 1000
     validation_crops: int = 16
     validation_crop_px: int = 128
+    save_minutes: float | None = None
 
 
 PRESETS: dict[str, ModelConfig] = {
@@ -169,4 +211,5 @@ RECIPES: dict[str, LossConfig] = {
     "paper": LossConfig(denoise=1.0, pixel=0.0, denoise_norm="l1"),
     "predictor": LossConfig(denoise=0.0, pixel=1.0),
     "joint+pixel": LossConfig(denoise=1.0, pixel=1.0),
+    "denoiser": LossConfig(denoise=1.0, pixel=0.0, predictor_frozen=True),
 }

@@ -6,6 +6,8 @@ an unbroken one would have seen.
 
 from __future__ import annotations
 
+import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from runtime.errors import DataError, ImageError
+from runtime.errors import DataError, DvsrError, ImageError
 from runtime.images import read_image
 from train.blur import average_frames, blur_sample, reach_px
 from train.config import DataConfig
@@ -62,6 +64,26 @@ class CropDataset(Dataset[tuple[Tensor, Tensor]]):
         blurred, sharp = self._draw(rng)
         turns, flip = int(rng.integers(4)), bool(rng.integers(2))
         return _to_tensor(blurred, turns, flip), _to_tensor(sharp, turns, flip)
+
+    def preload(self, threads: int) -> None:
+        """Decode what the memory allowed takes, so that processes forked from now on share it.
+
+        Does nothing where processes are not forked but get a copy of everything.
+        """
+        if multiprocessing.get_start_method() == "fork":
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(self._preload, range(len(self._pictures))))
+
+    def _preload(self, which: int) -> None:
+        if self._free_bytes <= 0 or self._pictures.windows is not None:
+            return
+        try:
+            self._load(which)
+        except _CorruptError:
+            self._corrupt[which] = True
+        except DvsrError:
+            # Whoever draws this picture reports it.
+            return
 
     def count_corrupt(self) -> int:
         """How many pictures were found unreadable so far."""

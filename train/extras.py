@@ -8,7 +8,8 @@ from typing import Any
 
 from runtime.errors import MissingExtraError
 
-_TRAINING = ("torch", "lightning_fabric", "safetensors", "tqdm")
+_TRAINING = ("torch", "safetensors", "tqdm")
+_SHARING = "lightning_fabric"
 
 
 def load(module: str, extra: str) -> Any:
@@ -26,9 +27,9 @@ def require(*modules: str, extra: str) -> None:
             raise _missing(module, extra)
 
 
-def require_training() -> None:
+def require_training(devices: int = 1) -> None:
     """Raise MissingExtraError where the libraries that training needs are not installed."""
-    require(*_TRAINING, extra="train")
+    require(*_TRAINING, *([_SHARING] if devices > 1 else []), extra="train")
 
 
 def _missing(module: str, extra: str) -> MissingExtraError:

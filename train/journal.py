@@ -16,7 +16,11 @@ TENSORBOARD = "tensorboard"
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line of ``history.jsonl``; a loss that was not finite is null."""
+    """One line of ``history.jsonl``; a loss that was not finite is null.
+
+    ``seconds`` are those of the run so far, ``waited_s`` those of this step that crops were waited
+    for, ``blurred_db`` what the validation crops had before they were deblurred.
+    """
 
     step: int
     loss: float | None
@@ -27,6 +31,9 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     skipped: int = 0
     crops_per_s: float = 0.0
     validation_db: float | None = None
+    blurred_db: float | None = None
+    seconds: float = 0.0
+    waited_s: float = 0.0
 
 
 class Journal:

@@ -5,35 +5,35 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-import cv2
 import msgspec
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Sampler
 from tqdm import tqdm
 
-from runtime.errors import CheckpointError, DvsrError, OptionError
+from runtime.errors import CheckpointError, OptionError
 from train import checkpoint
+from train.batches import Parts, group_parts, open_batches
 from train.checkpoint import Card, Stage
 from train.config import Execution, LossConfig, TrainConfig
 from train.data import CropDataset, Pictures
+from train.device import AnyFabric, OneDevice
 from train.journal import Entry, Journal
 from train.network import PICTURE_CHANNELS, Model
-from train.objective import compute_losses, draw_levels
+from train.objective import compute_losses, draw_levels, draw_noise
 from train.optimizer import build_optimizers
-from train.provenance import fingerprint
-from train.stopping import StopRequest, leave_signals_to_parent
+from train.provenance import fingerprint, list_files
+from train.stopping import StopRequest
 from train.validation import Validation
+
+MakeObjective: TypeAlias = Callable[[Model], nn.Module]
 
 LAST = "last.safetensors"
 MODEL = "model.safetensors"
@@ -42,7 +42,11 @@ BEST = "best.safetensors"
 
 @dataclass
 class Run:
-    """All that changes while training; ``earlier`` are the stages behind the starting weights."""
+    """All that changes while training; ``earlier`` are the stages behind the starting weights.
+
+    The optimizers were fresh at step ``fresh_from``. ``files`` are the pictures' checksums by name,
+    ``waited_s`` the time that the last step waited for its crops.
+    """
 
     model: Model
     average: AveragedModel
@@ -52,6 +56,9 @@ class Run:
     seconds: float = 0.0
     skipped: int = 0
     best_db: float | None = None
+    fresh_from: int = 0
+    files: dict[str, str] = field(default_factory=dict)
+    waited_s: float = 0.0
     smoothed_loss: float = field(default=math.nan)
 
 
@@ -75,60 +82,105 @@ def train(
     folder: Path,
     *,
     init: Path | None = None,
+    resume: Path | None = None,
     save_every: int = 500,
+    within_s: float = math.inf,
+    on_save: Callable[[Path], None] | None = None,
     progress: bool = True,
     execution: Execution = Execution(),  # noqa: B008 (it is frozen)
     validation: Pictures | None = None,
+    objective: MakeObjective | None = None,
+    fabric: AnyFabric | None = None,
 ) -> Path:
     """Train into ``folder`` and return the path of its ``model.safetensors``.
 
     If ``folder`` holds a run of the same configuration, it goes on from there. ``init`` is a
-    checkpoint to take the starting weights from. SIGTERM and Ctrl-C end the run after the step
-    under way, saved as if it had been the last. Raises CheckpointError, DataError and OptionError.
+    checkpoint to take the starting weights from; ``resume`` one of this very configuration that the
+    run goes on from with fresh optimizers. SIGTERM and Ctrl-C, and ``within_s`` seconds from now,
+    end the run after the step under way, saved as if it had been the last. ``on_save`` is told of
+    each ``model.safetensors`` written. ``objective`` makes what is minimised, in place of
+    Objective. ``fabric`` is one that was launched. Raises CheckpointError, DataError and
+    OptionError.
     """
+    deadline = time.monotonic() + within_s
     check_options(config, execution)
     folder.mkdir(parents=True, exist_ok=True)
-    fabric = Fabric(
-        accelerator=execution.accelerator,
-        devices=execution.devices,
-        strategy="ddp" if execution.devices > 1 else "auto",
-        precision="bf16-mixed" if config.bfloat16 else "32-true",
-    )
-    fabric.launch()
-    run = start_run(config, folder, init, fabric.device)
+    if fabric is None:
+        fabric = open_fabric(config, execution)
+        fabric.launch()
+    run = start_run(config, folder, init, fabric.device, resume=resume)
+    if is_finished(config, run.step, run.seconds):
+        return folder / MODEL
+    run.files = list_files(pictures) if fabric.is_global_zero else {}
     if execution.compile:
         compile_networks(run.model)
-    objective, *optimizers = fabric.setup(
-        Objective(run.model, config.loss), *run.optimizers.values()
-    )
+    learned = Objective(run.model, config.loss) if objective is None else objective(run.model)
+    module, *optimizers = fabric.setup(learned, *run.optimizers.values())
     dataset = CropDataset(pictures, config.data, config.steps * config.batch, config.seed)
-    batches = _batches(dataset, config, execution, run.step, fabric)
+    batches = open_batches(dataset, config, execution, run.step, fabric)
     validator = _open_validation(validation, config, execution) if fabric.is_global_zero else None
     with StopRequest() as stop, _open_journal(fabric, folder, run, execution) as journal:
         bar = tqdm(
-            total=config.steps,
+            total=config.steps if config.minutes is None else None,
             initial=run.step,
             unit="step",
             disable=not (progress and fabric.is_global_zero),
         )
-        began, unreadable = time.monotonic() - run.seconds, 0
-        for parts in _grouped(batches, execution.accumulate):
-            entry = _take_step(fabric, objective, optimizers, run, config, parts)
-            run.seconds = time.monotonic() - began
+        began, unreadable, saved_s = time.monotonic() - run.seconds, 0, run.seconds
+        for parts in _waited_for(group_parts(batches, execution.accumulate), run):
+            entry = _take_step(fabric, module, optimizers, run, config, parts)
+            run.seconds = _agree_on(fabric, time.monotonic() - began)
             unreadable = _report_unreadable(dataset, unreadable)
-            stopping = _agree(fabric, stop.asked)
-            ended = stopping or run.step == config.steps
+            stopping = _agree(fabric, stop.asked or time.monotonic() >= deadline)
+            ended = stopping or is_finished(config, run.step, run.seconds)
             if fabric.is_global_zero:
                 shown = _follow(run, entry, bar, config)
-                if validator and (run.step % execution.validate_every == 0 or ended):
+                minutes = (run.seconds - saved_s) / 60
+                if validator and (
+                    _is_due(run, execution.validate_every, execution, minutes) or ended
+                ):
                     shown = _validate(run, validator, shown, config, pictures, folder, journal)
                 journal.write(shown)
-                if run.step % save_every == 0 or ended:
+                if _is_due(run, save_every, execution, minutes) or ended:
+                    saved_s = run.seconds
                     save_run(run, config, pictures, folder)
-            if stopping:
+                    if on_save:
+                        on_save(folder / MODEL)
+            if ended:
                 break
         bar.close()
+    fabric.barrier()
     return folder / MODEL
+
+
+def open_fabric(config: TrainConfig, execution: Execution) -> AnyFabric:
+    """What a run's steps go through: one device, or Fabric for several; not yet launched.
+
+    Raises OptionError for options that contradict each other.
+    """
+    check_options(config, execution)
+    if execution.devices == 1:
+        return OneDevice(execution.accelerator, bfloat16=config.bfloat16)
+    from lightning_fabric import Fabric
+
+    return Fabric(
+        accelerator=execution.accelerator,
+        devices=execution.devices,
+        strategy="ddp",
+        precision="bf16-mixed" if config.bfloat16 else "32-true",
+    )
+
+
+def is_finished(config: TrainConfig, step: int, seconds: float) -> bool:
+    """Whether a run that took so many steps and seconds has used up what it was given."""
+    return step >= config.steps or (config.minutes is not None and seconds >= 60 * config.minutes)
+
+
+def _is_due(run: Run, every: int, execution: Execution, minutes: float) -> bool:
+    """Whether to save or validate: by steps, or by the ``minutes`` since it was last done."""
+    if execution.save_minutes is None:
+        return run.step % every == 0
+    return minutes >= execution.save_minutes
 
 
 def check_options(config: TrainConfig, execution: Execution) -> None:
@@ -159,15 +211,22 @@ def compile_networks(model: Model) -> None:
 
 
 def start_run(
-    config: TrainConfig, folder: Path, init: Path | None, device: torch.device | str = "cpu"
+    config: TrainConfig,
+    folder: Path,
+    init: Path | None,
+    device: torch.device | str = "cpu",
+    *,
+    resume: Path | None = None,
 ) -> Run:
-    """A fresh run, one from the weights of ``init``, or the unfinished one of ``folder``."""
+    """The unfinished run of ``folder``, or that behind the weights ``resume``, or a fresh one."""
     torch.manual_seed(config.seed)
     model = Model(config.model)
     # To the device before the optimizers are made: Muon holds views of the weights' memory.
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.loss.denoise == 0:
         model.denoiser.requires_grad_(False)
+    if config.loss.predictor_frozen and model.predictor is not None:
+        model.predictor.requires_grad_(False)
     earlier: tuple[Stage, ...] = ()
     if init is not None:
         weights, card = checkpoint.load_tensors(init)
@@ -178,24 +237,44 @@ def start_run(
     run = Run(model, average, build_optimizers(model, config.learning_rate), earlier)
     if (folder / LAST).exists():
         _resume(run, config, folder / LAST)
+    elif resume is not None:
+        _go_on(run, config, resume)
     return run
 
 
-def _resume(run: Run, config: TrainConfig, path: Path) -> None:
+def _go_on(run: Run, config: TrainConfig, path: Path) -> None:
+    """Go on from averaged weights alone: the optimizers know nothing yet and warm up again."""
     tensors, card = checkpoint.load_tensors(path)
+    _check_same(config, card, path)
+    for model in (run.model, run.average.module):
+        checkpoint.load_weights(model, tensors, path)
+    _take_over(run, card)
+    run.fresh_from = card.step
+
+
+def _check_same(config: TrainConfig, card: Card, path: Path) -> None:
     if card.config != config:
         raise CheckpointError(
             f"{path} belongs to another configuration; choose another folder with -o, "
             "or repeat the options of that run"
         )
+
+
+def _take_over(run: Run, card: Card) -> None:
+    run.step, run.skipped, run.best_db = card.step, card.skipped, card.best_db
+    run.earlier, run.seconds = card.stages[:-1], card.stages[-1].seconds
+
+
+def _resume(run: Run, config: TrainConfig, path: Path) -> None:
+    tensors, card = checkpoint.load_tensors(path)
+    _check_same(config, card, path)
     checkpoint.load_weights(run.model, checkpoint.below_prefix("model", tensors), path)
     checkpoint.load_weights(run.average.module, checkpoint.below_prefix("average", tensors), path)
     for name, optimizer in run.optimizers.items():
         checkpoint.restore_optimizer(optimizer, checkpoint.below_prefix(name, tensors))
     # The average's own counter decides whether its next update copies or blends.
     run.average.n_averaged.fill_(card.step - card.skipped)
-    run.step, run.skipped, run.best_db = card.step, card.skipped, card.best_db
-    run.earlier, run.seconds = card.stages[:-1], card.stages[-1].seconds
+    _take_over(run, card)
 
 
 def save_run(run: Run, config: TrainConfig, pictures: Pictures, folder: Path) -> None:
@@ -216,7 +295,12 @@ def _make_card(
     run: Run, config: TrainConfig, pictures: Pictures, validation_db: float | None = None
 ) -> Card:
     stage = Stage(
-        config, run.step * config.batch, len(pictures), fingerprint(pictures), run.seconds
+        config=config,
+        crops=run.step * config.batch,
+        pictures=len(pictures),
+        pictures_sha256=fingerprint(pictures),
+        seconds=run.seconds,
+        files={} if run.files == _last_files(run.earlier) else run.files,
     )
     return Card(
         checkpoint.FORMAT,
@@ -229,54 +313,19 @@ def _make_card(
     )
 
 
-class _Order(Sampler[int]):
-    """Indices of one process: of each step's batch, its share, from step ``start`` on."""
-
-    def __init__(self, config: TrainConfig, start: int, rank: int, devices: int) -> None:
-        self._steps = range(start, config.steps)
-        self._batch = config.batch
-        self._share = config.batch // devices
-        self._offset = rank * self._share
-
-    def __len__(self) -> int:
-        return len(self._steps) * self._share
-
-    def __iter__(self) -> Iterator[int]:
-        for step in self._steps:
-            first = step * self._batch + self._offset
-            yield from range(first, first + self._share)
+def _last_files(stages: tuple[Stage, ...]) -> dict[str, str]:
+    return next((stage.files for stage in reversed(stages) if stage.files), {})
 
 
-def _batches(
-    dataset: CropDataset, config: TrainConfig, execution: Execution, start: int, fabric: Fabric
-) -> Any:
-    # OpenCV's threads do not survive a fork: a worker that inherits their pool hangs when it first
-    # touches it. One thread has no pool, and decoding shares the cores with the network anyway.
-    cv2.setNumThreads(1)
-    loader = DataLoader(
-        dataset,
-        batch_size=config.batch // (fabric.world_size * execution.accumulate),
-        sampler=_Order(config, start, fabric.global_rank, fabric.world_size),
-        num_workers=execution.workers,
-        prefetch_factor=8 if execution.workers else None,
-        worker_init_fn=_quiet_worker,
-    )
-    return fabric.setup_dataloaders(loader, use_distributed_sampler=False)
-
-
-def _grouped(
-    batches: Iterable[tuple[Tensor, Tensor]], parts: int
-) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """The parts of one step after another; raises a worker's error as if it were our own."""
-    iterator = iter(batches)
+def _waited_for(groups: Iterable[Parts], run: Run) -> Iterator[Parts]:
+    """``groups``, and in the run the time that each was waited for."""
+    iterator = iter(groups)
     while True:
-        try:
-            group = list(islice(iterator, parts))
-        except DvsrError as error:
-            # A worker's error arrives with its traceback for a message; the last line is ours.
-            raise type(error)(str(error).strip().splitlines()[-1].split("Error: ", 1)[-1]) from None
-        if not group:
+        began = time.monotonic()
+        group = next(iterator, None)
+        if group is None:
             return
+        run.waited_s = time.monotonic() - began
         yield group
 
 
@@ -289,7 +338,15 @@ def _report_unreadable(dataset: CropDataset, known: int) -> int:
     return count
 
 
-def _agree(fabric: Fabric, asked: bool) -> bool:
+def _agree_on(fabric: AnyFabric, seconds: float) -> float:
+    """One clock for all processes, which take their learning rate from it."""
+    if fabric.world_size == 1:
+        return seconds
+    mean: Any = fabric.all_reduce(torch.tensor(seconds, device=fabric.device))
+    return float(mean)
+
+
+def _agree(fabric: AnyFabric, asked: bool) -> bool:
     """Whether any process was asked to stop: all must stop after the same step."""
     if fabric.world_size == 1:
         return asked
@@ -313,7 +370,7 @@ def _open_validation(
 
 
 def _open_journal(
-    fabric: Fabric, folder: Path, run: Run, execution: Execution
+    fabric: AnyFabric, folder: Path, run: Run, execution: Execution
 ) -> AbstractContextManager[Any]:
     if not fabric.is_global_zero:
         return nullcontext()
@@ -338,12 +395,9 @@ def _validate(
         run.best_db = validated.db
         card = _make_card(run, config, pictures, validated.db)
         checkpoint.save_tensors(folder / BEST, run.average.module.state_dict(), card)
-    return msgspec.structs.replace(entry, validation_db=validated.db)
-
-
-def _quiet_worker(_: int) -> None:
-    torch.set_num_threads(1)
-    leave_signals_to_parent()
+    return msgspec.structs.replace(
+        entry, validation_db=validated.db, blurred_db=validation.blurred_db
+    )
 
 
 def _to_model(batch: Tensor) -> Tensor:
@@ -352,12 +406,12 @@ def _to_model(batch: Tensor) -> Tensor:
 
 
 def _take_step(
-    fabric: Fabric,
+    fabric: AnyFabric,
     objective: Any,
     optimizers: list[torch.optim.Optimizer],
     run: Run,
     config: TrainConfig,
-    parts: list[tuple[Tensor, Tensor]],
+    parts: Parts,
 ) -> Entry:
     """One optimizer step over the ``parts`` of this process's share of the batch, in uint8."""
     level, noise = _draws(config, run.step, fabric)
@@ -371,7 +425,7 @@ def _take_step(
         for name, term in terms.items():
             losses[name] = losses.get(name, torch.zeros_like(term)) + term.detach() / len(parts)
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.clip_norm)
-    learning_rate = config.learning_rate * schedule(run.step, config)
+    learning_rate = config.learning_rate * anneal(run, config)
     run.step += 1
     if torch.isfinite(norm):
         for optimizer in optimizers:
@@ -393,21 +447,21 @@ def _take_step(
     )
 
 
-def _draws(config: TrainConfig, step: int, fabric: Fabric) -> tuple[Tensor, Tensor]:
+def _draws(config: TrainConfig, step: int, fabric: AnyFabric) -> tuple[Tensor, Tensor]:
     """Of this process: levels (N,) and noise (N, 3, crop, crop), cut from those of the whole batch.
 
     They are functions of (seed, step) and nothing else, however many processes share the work.
     """
     rng = np.random.default_rng((config.seed, step, 1))
-    side = config.data.crop_px
+    # Without a denoiser to train nobody asks for noise.
+    side = config.data.crop_px if config.loss.denoise > 0 else 0
     level = draw_levels(config.batch, rng)
-    noise = rng.standard_normal((config.batch, PICTURE_CHANNELS, side, side), dtype=np.float32)
+    noise = draw_noise((config.batch, PICTURE_CHANNELS, side, side), rng, fabric.device)
     share = config.batch // fabric.world_size
     mine = slice(fabric.global_rank * share, (fabric.global_rank + 1) * share)
-    normals = torch.from_numpy(noise[mine]).to(fabric.device)
     return (
         level[mine].to(fabric.device),
-        normals.contiguous(memory_format=torch.channels_last),
+        noise[mine].contiguous(memory_format=torch.channels_last),
     )
 
 
@@ -419,6 +473,19 @@ def schedule(step: int, config: TrainConfig) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * (step - config.warmup_steps) / span))
 
 
+def anneal(run: Run, config: TrainConfig) -> float:
+    """Factor on the learning rate of the next step: by the steps taken, or by the time spent.
+
+    Where the optimizers started afresh in the middle of a run, they warm up once more.
+    """
+    if config.minutes is None:
+        factor = schedule(run.step, config)
+    else:
+        spent = min(1.0, run.seconds / (60 * config.minutes))
+        factor = 0.5 * (1.0 + math.cos(math.pi * spent))
+    return min(factor, (run.step + 1 - run.fresh_from) / max(1, config.warmup_steps))
+
+
 def _follow(run: Run, entry: Entry, bar: tqdm[Any], config: TrainConfig) -> Entry:
     """Move the bar, and return ``entry`` with the speed that it shows."""
     if entry.loss is not None and math.isfinite(entry.loss):
@@ -427,8 +494,11 @@ def _follow(run: Run, entry: Entry, bar: tqdm[Any], config: TrainConfig) -> Entr
     bar.update()
     rate = (bar.format_dict["rate"] or 0.0) * config.batch
     best = "" if run.best_db is None else f", best {run.best_db:.2f} dB"
+    left = "" if config.minutes is None else f", {run.seconds / 60:.1f} of {config.minutes:g} min"
     bar.set_postfix_str(
-        f"loss {run.smoothed_loss:.4f}, {rate:.1f} crops/s, {run.skipped} skipped{best}",
+        f"loss {run.smoothed_loss:.4f}, {rate:.1f} crops/s, {run.skipped} skipped{best}{left}",
         refresh=False,
     )
-    return msgspec.structs.replace(entry, crops_per_s=rate)
+    return msgspec.structs.replace(
+        entry, crops_per_s=rate, seconds=round(run.seconds, 3), waited_s=round(run.waited_s, 3)
+    )

@@ -2,17 +2,20 @@
 
 ``pack-pictures`` writes tar files of pictures, each under a size limit, with a list of names and
 checksums; ``unpack-pictures`` makes a folder of them again. ``pack-weights`` writes a checkpoint
-in half precision as safetensors files under a size limit; ``unpack-weights`` joins them.
+in half precision as safetensors files under a size limit; ``unpack-weights`` joins them. ``train``
+does all of it on the other machine: tar files in, a stretch of training, pieces out.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import os
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 import torch
@@ -23,6 +26,8 @@ from runtime.errors import CheckpointError, DataError, OptionError
 from runtime.files import to_json, write_whole
 from train import checkpoint
 from train.layouts import find_pictures
+from train.options import add_machine_options, add_recipe_options, read_names
+from train.provenance import files_of
 
 MIB = 2**20
 LIST = "pictures.json"
@@ -31,55 +36,57 @@ WEIGHTS_MIB = 15
 
 
 class ListedPicture(msgspec.Struct, frozen=True):
-    """One packed picture: its file name, the sha256 of its bytes, and the tar that holds it."""
+    """One packed picture: its name below the folder, the sha256 of its bytes, and its tar."""
 
     name: str
     sha256: str
     shard: str
 
 
-def pack_pictures(paths: Iterable[Path], folder: Path, *, limit_mib: int = PICTURES_MIB) -> int:
-    """Write ``paths`` into tar files of at most ``limit_mib`` MiB in ``folder``; returns how many.
+def pack_pictures(files: Mapping[str, Path], folder: Path, *, limit_mib: int = PICTURES_MIB) -> int:
+    """Write ``files`` into tar files of at most ``limit_mib`` MiB in ``folder``; returns how many.
 
-    File bytes are kept as they are. Raises DataError for two pictures of one name and for one that
-    alone exceeds the limit.
+    The keys are their names below the folder that they will be unpacked into, with "/". File bytes
+    are kept as they are. Raises DataError for one that alone exceeds the limit.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    listed: dict[str, ListedPicture] = {}
+    listed: list[ListedPicture] = []
     count = 0
-    for count, group in enumerate(_group_by_size(paths, limit_mib * MIB), 1):
+    for count, group in enumerate(_group_by_size(files, limit_mib * MIB), 1):
         shard = f"pictures-{count:03}.tar"
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as tar:
-            for path in group:
-                data = path.read_bytes()
-                if path.name in listed:
-                    raise DataError(f"two pictures are called {path.name}; rename one")
-                listed[path.name] = ListedPicture(path.name, sha256(data).hexdigest(), shard)
-                member = tarfile.TarInfo(path.name)
+            for name in group:
+                data = files[name].read_bytes()
+                listed.append(ListedPicture(name, sha256(data).hexdigest(), shard))
+                member = tarfile.TarInfo(name)
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
         write_whole(folder / shard, buffer.getvalue())
     # The list last: a folder without it is not whole.
-    write_whole(folder / LIST, to_json(list(listed.values())))
+    write_whole(folder / LIST, to_json(listed))
     return count
 
 
 def unpack_pictures(folder: Path, target: Path) -> int:
     """Write what :func:`pack_pictures` packed into ``folder`` as files; returns how many.
 
-    Raises DataError where a tar is missing or a picture does not have its checksum.
+    Raises DataError where a tar is missing, a picture does not have its checksum, or a name leads
+    out of ``target``.
     """
     try:
         listed = msgspec.json.decode((folder / LIST).read_bytes(), type=list[ListedPicture])
     except (OSError, msgspec.MsgspecError) as error:
         raise DataError(f"cannot read {folder / LIST}: {error}; pack the pictures again") from error
-    target.mkdir(parents=True, exist_ok=True)
+    for name in {name for entry in listed for name in (entry.name, entry.shard)}:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise DataError(f"{folder / LIST} names {name}, which leads out of its folder")
     for shard in sorted({entry.shard for entry in listed}):
         wanted = {entry.name: entry.sha256 for entry in listed if entry.shard == shard}
         for name, data in _members(folder / shard, wanted):
             if sha256(data).hexdigest() != wanted[name]:
                 raise DataError(f"{name} in {folder / shard} is damaged; carry the file again")
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
             write_whole(target / name, data)
     return len(listed)
 
@@ -94,13 +101,17 @@ def pack_weights(path: Path, folder: Path, *, limit_mib: int = WEIGHTS_MIB) -> l
     tensors, card = checkpoint.load_tensors(path)
     halves = {name: _to_half(name, tensor, path) for name, tensor in tensors.items()}
     groups = list(_group_tensors(halves, limit_mib * MIB))
+    names = [
+        f"{path.stem}-{index}-of-{len(groups)}{path.suffix}" for index in range(1, len(groups) + 1)
+    ]
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for index, group in enumerate(groups, 1):
-        piece = folder / f"{path.stem}-{index}-of-{len(groups)}{path.suffix}"
-        checkpoint.save_tensors(piece, group, card)
-        written.append(piece)
-    return written
+    # All beside their places first: pieces of two checkpoints cannot be joined.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".pieces.") as beside:
+        for name, group in zip(names, groups, strict=True):
+            checkpoint.save_tensors(Path(beside, name), group, card)
+        for name in names:
+            Path(beside, name).replace(folder / name)
+    return [folder / name for name in names]
 
 
 def unpack_weights(first: Path, target: Path) -> None:
@@ -133,18 +144,19 @@ def _to_half(name: str, tensor: Tensor, path: Path) -> Tensor:
     return half
 
 
-def _group_by_size(paths: Iterable[Path], limit: int) -> Iterator[list[Path]]:
-    """Consecutive paths whose tar file stays within ``limit`` bytes."""
-    group: list[Path] = []
+def _group_by_size(files: Mapping[str, Path], limit: int) -> Iterator[list[str]]:
+    """Names of consecutive files whose tar stays within ``limit`` bytes."""
+    group: list[str] = []
     size = 2 * tarfile.RECORDSIZE
-    for path in paths:
-        blocks = tarfile.BLOCKSIZE * (1 + -(-path.stat().st_size // tarfile.BLOCKSIZE))
+    for name, path in files.items():
+        # Long names take a header of two blocks more.
+        blocks = tarfile.BLOCKSIZE * (3 + -(-path.stat().st_size // tarfile.BLOCKSIZE))
         if blocks + 2 * tarfile.RECORDSIZE > limit:
             raise DataError(f"{path} alone exceeds {limit / MIB:.0f} MiB; raise the limit")
         if size + blocks > limit:
             yield group
             group, size = [], 2 * tarfile.RECORDSIZE
-        group.append(path)
+        group.append(name)
         size += blocks
     if group:
         yield group
@@ -185,7 +197,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train.portable", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     pictures = commands.add_parser("pack-pictures", help="pictures to tar files")
-    pictures.add_argument("source", type=Path, help="folder of sharp pictures")
+    pictures.add_argument("source", type=Path, help="folder of sharp pictures, or of pairs")
     pictures.add_argument("--only", type=Path, help="text file: names of the pictures to pack")
     pictures.add_argument("--limit", type=int, default=PICTURES_MIB, metavar="MIB")
     commands.add_parser("unpack-pictures", help="tar files to pictures").add_argument(
@@ -197,9 +209,37 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("unpack-weights", help="pieces to a checkpoint").add_argument(
         "source", type=Path, help="first piece, NAME-1-of-N.safetensors"
     )
+    _add_train(commands.add_parser("train", help="tar files to pieces: a stretch of training"))
     for command in commands.choices.values():
         command.add_argument("-o", "--output", type=Path, required=True)
     return parser
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, help="folder of tar files")
+    parser.add_argument(
+        "--minutes", dest="call_minutes", type=float, required=True, help="that this call may take"
+    )
+    parser.add_argument(
+        "--of",
+        dest="minutes",
+        type=float,
+        metavar="MINUTES",
+        help="of training in all calls together, over which the learning rate falls (default: "
+        "those of this call)",
+    )
+    parser.add_argument(
+        "--from", dest="first_piece", type=Path, metavar="PIECE", help="NAME-1-of-N to go on from"
+    )
+    parser.add_argument("--validation", type=Path, metavar="SHARDS", help="tar files of pairs")
+    parser.add_argument(
+        "--every", type=float, default=3.0, metavar="MINUTES", help="between two sets of pieces"
+    )
+    parser.add_argument(
+        "--work", type=Path, help="folder for pictures and the whole run, to go on from exactly"
+    )
+    add_recipe_options(parser, "reference-edge")
+    add_machine_options(parser, workers=max(1, (os.cpu_count() or 1) - 1))
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -208,15 +248,19 @@ def run(arguments: argparse.Namespace) -> None:
         raise OptionError(f"got --limit {arguments.limit}; wanted is at least 1 MiB")
     source, output = arguments.source, arguments.output
     if arguments.command == "pack-pictures":
-        only = arguments.only.read_text().split() if arguments.only else None
+        only = read_names(arguments.only) if arguments.only else None
         pictures = find_pictures(source, only)
-        count = pack_pictures(pictures.sharp, output, limit_mib=arguments.limit)
+        count = pack_pictures(files_of(pictures), output, limit_mib=arguments.limit)
         print(f"wrote {len(pictures)} pictures into {count} files of {output}")
     elif arguments.command == "unpack-pictures":
         print(f"wrote {unpack_pictures(source, output)} pictures into {output}")
     elif arguments.command == "pack-weights":
         for piece in pack_weights(source, output, limit_mib=arguments.limit):
             print(f"wrote {piece} ({piece.stat().st_size / MIB:.1f} MiB)")
+    elif arguments.command == "train":
+        from train.chunks import train_chunk
+
+        train_chunk(arguments)
     else:
         unpack_weights(source, output)
         print(f"wrote {output}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +13,10 @@ from runtime.version import __version__
 from train.layouts import Pictures
 
 _LIBRARIES = ("numpy", "opencv-python", "onnxruntime", "scikit-image", "torch")
+
+# A public set of tens of thousands of pictures is known by its own name; its list would be longer
+# than the weights, and take minutes to make.
+MOST_LISTED = 1000
 
 
 def commit() -> str | None:
@@ -40,6 +45,29 @@ def fingerprint(pictures: Pictures) -> str:
     """sha256 over the files' names: which pictures, not where they lay."""
     names = "\n".join(path.name for path in pictures.sharp)
     return hashlib.sha256(names.encode()).hexdigest()
+
+
+def files_of(pictures: Pictures) -> dict[str, Path]:
+    """Every file that ``pictures`` are made of, once, by its path below their common folder."""
+    windows = pictures.windows or ()
+    twins = (*(pictures.blurred or ()), *(path for window in windows for path in window))
+    paths = dict.fromkeys((*pictures.sharp, *twins))
+    root = os.path.commonpath([path.parent.absolute() for path in paths])
+    return {path.absolute().relative_to(root).as_posix(): path for path in paths}
+
+
+def list_files(pictures: Pictures) -> dict[str, str]:
+    """sha256 of every file of ``pictures`` by name; {} where they are more than ``MOST_LISTED``.
+
+    Files that are not there are left to training, which names them.
+    """
+    if len(pictures) > MOST_LISTED:
+        return {}
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in files_of(pictures).items()
+        if path.is_file()
+    }
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -36,6 +36,8 @@ class Validated:
 class Validation:
     """A fixed batch of crops; blur for sharp-only pictures is made from a seed of its own.
 
+    ``blurred_db`` is the crops' mean PSNR before anything is done to them.
+
     Raises DataError and ImageError for pictures that cannot be used, OptionError for a crop that
     the model cannot take.
     """
@@ -52,6 +54,7 @@ class Validation:
         pairs = [dataset[index] for index in range(crops)]
         self._y, self._x = (torch.stack(side) for side in zip(*pairs, strict=True))
         self._sampled = config.loss.denoise > 0
+        self.blurred_db = _mean_psnr_db(self._y, self._x)
 
     @torch.no_grad()
     def measure(self, model: Model) -> Validated:
@@ -65,11 +68,16 @@ class Validation:
             guesses.append(_to_uint8(guess))
             deblurred.append(_to_uint8(guess + residual))
         restored = torch.cat(deblurred)
-        error = (restored.double() - self._x.double()).square().mean((1, 2, 3))
-        # An exact copy would have infinite PSNR; half a grey level in one value is beyond reach.
-        db = 10.0 * torch.log10(255.0**2 / error.clamp_min(1e-6))
         columns = (self._y, torch.cat(guesses), restored, self._x)
-        return Validated(float(db.mean()), _to_grid([column[:_GRID_ROWS] for column in columns]))
+        grid = _to_grid([column[:_GRID_ROWS] for column in columns])
+        return Validated(_mean_psnr_db(restored, self._x), grid)
+
+
+def _mean_psnr_db(images: Tensor, sharp: Tensor) -> float:
+    """Of uint8 (N, 3, H, W) each: the mean over N of the PSNR in dB."""
+    error = (images.double() - sharp.double()).square().mean((1, 2, 3))
+    # An exact copy would have infinite PSNR; half a grey level in one value is beyond reach.
+    return float((10.0 * torch.log10(255.0**2 / error.clamp_min(1e-6))).mean())
 
 
 def _sample(model: Model, blurred: Tensor, index: int) -> Tensor:

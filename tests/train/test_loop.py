@@ -90,6 +90,20 @@ def test_starting_weights_bring_their_history(tmp_path: Path, pictures: Pictures
     assert [stage.config.loss.denoise for stage in stages] == [0.0, 1.0]
 
 
+def test_the_denoiser_can_learn_to_predict_v_behind_a_frozen_predictor(
+    tmp_path: Path, pictures: Pictures
+) -> None:
+    eps = replace(CONFIG, model=replace(CONFIG.model, prediction="eps"), steps=2)
+    first = train(eps, pictures, tmp_path / "1", progress=False)
+    v = replace(CONFIG, model=replace(CONFIG.model, prediction="v"), loss=RECIPES["denoiser"])
+    second = train(v, pictures, tmp_path / "2", init=first, progress=False)
+    before, after = load_tensors(first)[0], load_tensors(second)[0]
+    same = {name for name, tensor in before.items() if tensor.equal(after[name])}
+    assert {name for name in before if name.startswith("predictor.")} <= same
+    assert not {name for name in before if name.startswith("denoiser.head.")} <= same
+    assert load_model(second)[1].config.model.prediction == "v"
+
+
 def test_another_configuration_does_not_resume(tmp_path: Path, pictures: Pictures) -> None:
     train(replace(CONFIG, steps=1), pictures, tmp_path, progress=False)
     assert (tmp_path / LAST).exists()

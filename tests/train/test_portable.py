@@ -12,6 +12,8 @@ import torch
 from runtime.errors import CheckpointError, DataError
 from train import portable
 from train.checkpoint import load_tensors
+from train.layouts import find_pictures
+from train.provenance import files_of
 
 
 @pytest.fixture
@@ -26,15 +28,39 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
+def files_in(folder: Path) -> dict[str, Path]:
+    return files_of(find_pictures(folder))
+
+
+def test_pairs_keep_their_folders(pictures: Path, tmp_path: Path) -> None:
+    for side in ("blur", "sharp"):
+        (tmp_path / "pairs" / side).mkdir(parents=True)
+        (tmp_path / "pairs" / side / "0.png").write_bytes((pictures / "0.png").read_bytes())
+    portable.pack_pictures(files_in(tmp_path / "pairs"), tmp_path / "shards")
+    assert portable.unpack_pictures(tmp_path / "shards", tmp_path / "back") == 2
+    pairs = find_pictures(tmp_path / "back")
+    assert pairs.blurred == (tmp_path / "back" / "blur" / "0.png",)
+    assert pairs.sharp == (tmp_path / "back" / "sharp" / "0.png",)
+
+
+@pytest.mark.parametrize("name", ["../0.png", "/tmp/0.png"])
+def test_a_name_that_leads_out_of_the_folder_is_refused(
+    pictures: Path, tmp_path: Path, name: str
+) -> None:
+    portable.pack_pictures({name: pictures / "0.png"}, tmp_path / "shards")
+    with pytest.raises(DataError, match="leads out"):
+        portable.unpack_pictures(tmp_path / "shards", tmp_path / "back")
+
+
 def test_pictures_come_back_byte_for_byte(pictures: Path, tmp_path: Path) -> None:
-    portable.pack_pictures(sorted(pictures.iterdir()), tmp_path / "shards", limit_mib=2)
+    portable.pack_pictures(files_in(pictures), tmp_path / "shards", limit_mib=2)
     portable.unpack_pictures(tmp_path / "shards", tmp_path / "back")
     for path in pictures.iterdir():
         assert (tmp_path / "back" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_no_file_of_pictures_exceeds_the_limit(pictures: Path, tmp_path: Path) -> None:
-    count = portable.pack_pictures(sorted(pictures.iterdir()), tmp_path / "shards", limit_mib=2)
+    count = portable.pack_pictures(files_in(pictures), tmp_path / "shards", limit_mib=2)
     sizes = [path.stat().st_size for path in (tmp_path / "shards").glob("*.tar")]
     assert len(sizes) == count == 2
     assert max(sizes) <= 2 * portable.MIB
@@ -44,11 +70,11 @@ def test_a_picture_beyond_the_limit_is_named(pictures: Path, tmp_path: Path) -> 
     large = pictures / "large.png"
     large.write_bytes(bytes(2 * portable.MIB))
     with pytest.raises(DataError, match=r"large\.png alone exceeds 1 MiB"):
-        portable.pack_pictures([large], tmp_path / "shards", limit_mib=1)
+        portable.pack_pictures({"large.png": large}, tmp_path / "shards", limit_mib=1)
 
 
 def test_a_damaged_picture_is_named(pictures: Path, tmp_path: Path) -> None:
-    portable.pack_pictures(sorted(pictures.iterdir()), tmp_path / "shards", limit_mib=2)
+    portable.pack_pictures(files_in(pictures), tmp_path / "shards", limit_mib=2)
     shard = tmp_path / "shards" / "pictures-001.tar"
     data = bytearray(shard.read_bytes())
     data[5000] ^= 1
@@ -58,7 +84,7 @@ def test_a_damaged_picture_is_named(pictures: Path, tmp_path: Path) -> None:
 
 
 def test_a_missing_shard_is_an_error(pictures: Path, tmp_path: Path) -> None:
-    portable.pack_pictures(sorted(pictures.iterdir()), tmp_path / "shards", limit_mib=2)
+    portable.pack_pictures(files_in(pictures), tmp_path / "shards", limit_mib=2)
     (tmp_path / "shards" / "pictures-002.tar").unlink()
     with pytest.raises(DataError, match="pictures-002"):
         portable.unpack_pictures(tmp_path / "shards", tmp_path / "back")

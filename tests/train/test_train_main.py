@@ -14,19 +14,65 @@ import pytest
 from numpy.typing import NDArray
 
 from train import extras
-from train.__main__ import CONFIG, build_parser, main, to_config, to_execution
+from train.__main__ import CONFIG, build_parser, main, to_execution
 from train.checkpoint import load_tensors
 from train.config import PRESETS, TrainConfig
-from train.recipes import RECIPES_BY_NAME
+from train.options import to_stages
+from train.recipes import GPU_BATCH, RECIPES_BY_NAME
+
+
+def stages_of(*options: str, gpu: bool = False) -> tuple[TrainConfig, ...]:
+    return to_stages(build_parser().parse_args(["pictures", *options]), gpu=gpu)
 
 
 def config_of(*options: str) -> TrainConfig:
-    return to_config(build_parser().parse_args(["pictures", *options]))
+    (config,) = stages_of(*options)
+    return config
 
 
 @pytest.mark.parametrize("name", RECIPES_BY_NAME)
 def test_a_recipe_alone_is_its_own_configuration(name: str) -> None:
-    assert config_of("--recipe", name) == RECIPES_BY_NAME[name].config
+    assert stages_of("--recipe", name) == RECIPES_BY_NAME[name].stages
+
+
+@pytest.mark.parametrize("preset", ["tiny", "edge", "paper"])
+def test_reference_weights_are_a_predictor_first_then_both_at_a_lower_rate(preset: str) -> None:
+    first, second = stages_of("--recipe", f"reference-{preset}")
+    assert (first.loss.denoise, first.loss.pixel) == (0.0, 1.0)
+    assert (second.loss.denoise, second.loss.pixel) == (1.0, 1.0)
+    assert second.learning_rate < first.learning_rate == 1.5e-3
+    assert first.batch >= 8
+    assert first.model == second.model == PRESETS[preset]
+    assert first.seed != second.seed
+
+
+def test_minutes_are_shared_among_the_stages_of_a_recipe() -> None:
+    first, second = stages_of("--recipe", "reference-tiny", "--minutes", "40")
+    assert (first.minutes, second.minutes) == (30, 10)
+    assert config_of("--recipe", "predictor", "--minutes", "3").minutes == 3
+
+
+def test_steps_are_shared_among_the_stages_of_a_recipe() -> None:
+    stages = stages_of("--recipe", "reference-tiny", "--steps", "100")
+    assert [(stage.steps, stage.minutes) for stage in stages] == [(75, None), (25, None)]
+
+
+def test_later_stages_keep_their_ratio_to_a_learning_rate_given() -> None:
+    first, second = stages_of("--recipe", "reference-edge", "--learning-rate", "0.003")
+    assert (first.learning_rate, second.learning_rate) == pytest.approx((3e-3, 1e-3))
+
+
+def test_on_a_gpu_a_reference_recipe_takes_a_larger_batch() -> None:
+    stages = stages_of("--recipe", "reference-edge", gpu=True)
+    assert [stage.batch for stage in stages] == [GPU_BATCH, GPU_BATCH]
+    assert RECIPES_BY_NAME["reference-edge"].parts(GPU_BATCH, 1, gpu=True) == 1
+    given = stages_of("--recipe", "reference-edge", "--batch", "12", gpu=True)
+    assert [stage.batch for stage in given] == [12, 12]
+
+
+def test_minutes_must_be_positive(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pictures", "--minutes", "0"]) == 2
+    assert "got 0.0 minutes; wanted are more than 0" in capsys.readouterr().err
 
 
 def test_the_papers_recipe_is_the_papers() -> None:
@@ -57,7 +103,7 @@ def test_options_given_beside_a_recipe_override_it_and_nothing_else() -> None:
 )
 def test_a_batch_is_cut_into_parts_that_fit(options: list[str], parts: int) -> None:
     arguments = build_parser().parse_args(["pictures", *options])
-    assert to_execution(arguments, to_config(arguments)).accumulate == parts
+    assert to_execution(arguments, to_stages(arguments)[0]).accumulate == parts
 
 
 def test_a_run_prints_its_configuration_and_saves_it_beside_the_weights(
@@ -74,7 +120,7 @@ def test_a_run_prints_its_configuration_and_saves_it_beside_the_weights(
     saved = msgspec.json.decode((tmp_path / "run" / CONFIG).read_bytes())
     assert saved["recipe"] == "predictor"
     _, card = load_tensors(tmp_path / "run" / "model.safetensors")
-    assert msgspec.convert(saved["config"], TrainConfig) == card.config
+    assert msgspec.convert(saved["stages"], list[TrainConfig]) == [card.config]
     assert '"recipe": "predictor"' in capsys.readouterr().out
 
 
@@ -102,8 +148,21 @@ def test_without_torch_training_ends_in_one_line(
     )
 
 
+def test_training_on_one_device_needs_no_library_for_several() -> None:
+    code = "import sys\nsys.modules['lightning_fabric'] = None\nimport train.chunks"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_several_devices_need_the_library_for_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda name: name != "lightning_fabric" or None)
+    assert main(["pictures", "--devices", "2"]) == 2
+    assert "'lightning_fabric' is not installed" in capsys.readouterr().err
+
+
 def test_command_lines_can_be_imported_without_torch() -> None:
-    names = ("__main__", "bench", "evaluate", "sweep")
+    names = ("__main__", "bench", "distill", "evaluate", "sweep")
     code = "import sys\nsys.modules['torch'] = None\n" + "".join(
         f"import train.{name}\n" for name in names
     )
