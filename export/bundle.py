@@ -32,31 +32,44 @@ def write_bundle(
     and returns the manifest with what it measured and files to add (the report).
     ``manifest.files`` is filled in here. Raises BundleError.
     """
-    _check_target(target)
+    beside = _beside(target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
         beside.chmod(0o755)
-    except OSError as error:
-        raise BundleError(
-            f"cannot write {target}: {error.strerror}; choose another output"
-        ) from error
-    try:
         files = {**files, TABLES: to_json(tables)}
         _fill(beside, manifest, files)
         manifest, added = prove(beside, manifest)
         _fill(beside, manifest, {**files, **added})
         _swap(beside, target)
+    except OSError as error:
+        raise _unwritable(target, error) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return target
 
 
-def _check_target(target: Path) -> None:
+def _unwritable(target: Path, error: OSError) -> BundleError:
+    return BundleError(
+        f"cannot write {target}: {error.strerror or error}; make room there, or choose another "
+        "output"
+    )
+
+
+def check_target(target: Path) -> None:
+    """Raise BundleError where no bundle could be written to ``target``; nothing is left there."""
+    _beside(target).rmdir()
+
+
+def _beside(target: Path) -> Path:
+    """A new temporary directory beside ``target``, to be renamed to it; raises BundleError."""
     if target.exists() and not (target / MANIFEST).is_file():
         raise BundleError(
             f"{target} exists and is no bundle (no {MANIFEST} in it); choose another output"
         )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    except OSError as error:
+        raise _unwritable(target, error) from error
 
 
 def _fill(directory: Path, manifest: Manifest, files: dict[str, bytes]) -> None:
@@ -87,8 +100,16 @@ def to_report(value: object) -> bytes:
     return to_json({"machine": _machine(), "parity": value})
 
 
-def to_seal(bundle: Bundle, reference: str, engines: object, ranges: object) -> bytes:
-    """``checked.json``: which graphs were held against what, where, and how far they were."""
+def to_seal(
+    bundle: Bundle,
+    *,
+    reference: str,
+    pictures: str,
+    tolerances: object,
+    engines: object,
+    ranges: object,
+) -> bytes:
+    """``checked.json``: which graphs were held against what, on what, and how far they were."""
     manifest = bundle.manifest
     graphs = {
         graph.file: manifest.files[graph.file] for graph in (manifest.predictor, manifest.step)
@@ -100,6 +121,8 @@ def to_seal(bundle: Bundle, reference: str, engines: object, ranges: object) -> 
             "graphs": {name: entry.sha256 for name, entry in graphs.items()},
             "precision": manifest.precision,
             "reference": reference,
+            "pictures": pictures,
+            "tolerances": tolerances,
             "engines": engines,
             "activations": ranges,
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import platform
 from collections.abc import Iterator
@@ -11,6 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from export.engines.library import SOURCES, Library, installed, open_library
+from runtime.bundle import Bundle, open_bundle
+from runtime.command import Parser
+from runtime.engines import ENGINES
 from runtime.errors import DvsrError
 from runtime.plans.devices import Device, cuda_devices
 from runtime.plans.shapes import Options, Profile
@@ -22,6 +24,8 @@ _PACKAGES = (
     ("onnx", "ONNX graphs", "export"),
     ("onnxscript", "torch's ONNX exporter", "export"),
     ("filelock", "one build at a time", "export"),
+    ("polygraphy", "saving runs that another machine repeats", "export"),
+    ("tritonclient", "Triton model repositories", "triton"),
     ("onnxruntime", "checking and running graphs on the CPU", "cpu"),
     ("onnxruntime-gpu", "running graphs on the GPU", "gpu"),
 )
@@ -54,6 +58,15 @@ def diagnose(devices: tuple[Device, ...]) -> Iterator[str]:
         )
     for name in SOURCES:
         yield from _library(name, devices)
+    yield from _engines(open_bundle())
+
+
+def _engines(bundle: Bundle) -> Iterator[str]:
+    """Which engines of the runtime can run ``bundle`` here, and what keeps the others from it."""
+    for name, kind in ENGINES.items():
+        if name != "fake":
+            problem = kind.obstacle(bundle) or kind.reluctance(bundle)
+            yield f"engine {name}: {problem or 'can run here'}"
 
 
 def _machine() -> str:
@@ -153,7 +166,7 @@ def _probe(precision: str) -> bytes:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns 0 on any machine."""
-    argparse.ArgumentParser(prog="python -m export.doctor", description=__doc__).parse_args(argv)
+    Parser(prog="python -m export.doctor", description=__doc__).parse_args(argv)
     for line in diagnose(cuda_devices()):
         print(line, flush=True)
     return 0

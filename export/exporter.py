@@ -10,7 +10,7 @@ import msgspec
 import onnx
 import torch
 
-from export.bundle import to_report, write_bundle
+from export.bundle import check_target, to_report, write_bundle
 from export.config import ExportConfig
 from export.footprint import working_bytes_per_px
 from export.fused import CARD, FILE, Fused, compare_fused, fuse
@@ -48,7 +48,8 @@ def export_bundle(checkpoint: Path, output: Path, config: ExportConfig) -> Expor
     where the output cannot be written or a graph misses its tolerance; then nothing is written.
     """
     model, card = load_model(checkpoint)
-    # Before the minutes of tracing: pictures that don't do are an error of the command line.
+    # Before the minutes of tracing: what doesn't do is an error of the command line.
+    check_target(output)
     pictures = read_pictures(model, config) if config.precision == "int8" else None
     typed = in_precision(model, config.precision)
     opset = config.chosen_opset

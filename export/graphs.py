@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -14,10 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from export.config import OPSETS
+from export.layers import SHRINKS
+from export.precision import TypedNetwork
 from runtime.bundle import Graph
 from runtime.bundle import Tensor as Signature
 from runtime.samplers import COLUMNS
 from train.network import Model
+
+# Where the exporter notes the modules around an operation.
+_SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 class PredictorGraph(nn.Module):
@@ -63,15 +71,16 @@ class TracedGraph:
 
 def trace_predictor(model: Model, opset: int = OPSETS.start) -> TracedGraph:
     """Trace g; batch, height and width stay free."""
-    return _trace(
+    traced = _trace(
         PredictorGraph(model), model.size_multiple_px, "predictor.onnx", ("y",), ("guess",), opset
     )
+    return _stating_shrinks(traced, model.predictor)
 
 
 def trace_step(model: Model, opset: int = OPSETS.start) -> TracedGraph:
     """Trace one sampler step; batch, height and width stay free."""
     inputs = ("z", "y", "noise", "previous", "row")
-    return _trace(
+    traced = _trace(
         StepGraph(model),
         model.size_multiple_px,
         "denoiser_step.onnx",
@@ -79,6 +88,14 @@ def trace_step(model: Model, opset: int = OPSETS.start) -> TracedGraph:
         ("z_next", "residual"),
         opset,
     )
+    return _stating_shrinks(traced, model.denoiser)
+
+
+def _stating_shrinks(traced: TracedGraph, network: nn.Module | None) -> TracedGraph:
+    """With what was done to the activations of ``network`` among the model's properties."""
+    if isinstance(network, TypedNetwork) and network.shrinks != 1.0:
+        onnx.helper.set_model_props(traced.model, {SHRINKS: f"{network.shrinks:g}"})
+    return traced
 
 
 def _trace(
@@ -112,13 +129,28 @@ def _trace(
             verbose=False,
         )
     assert program is not None
-    proto = _without_traces(program.model_proto)
+    proto = program.model_proto
+    proto.graph.name = Path(file).stem
+    _name_nodes(proto.graph)
+    _remove_traces(proto)
     onnx.checker.check_model(proto, full_check=True)
     signature = Graph(file, _signatures(proto.graph.input), _signatures(proto.graph.output))
     return TracedGraph(proto, signature)
 
 
-def _without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:
+def _name_nodes(graph: onnx.GraphProto) -> None:
+    """Name nodes after the module that they belong to, as weights are, for who reads the graph."""
+    seen: Counter[str] = Counter()
+    for node in graph.node:
+        stated = {entry.key: entry.value for entry in node.metadata_props}
+        # The last scope is the operation itself; what belongs to no module is the graph's.
+        scopes = ast.literal_eval(stated.get(_SCOPES, "[]"))[:-1]
+        name = f"{next((scope for scope in reversed(scopes) if scope), graph.name)}/{node.op_type}"
+        seen[name] += 1
+        node.name = name if seen[name] == 1 else f"{name}_{seen[name]}"
+
+
+def _remove_traces(proto: onnx.ModelProto) -> None:
     """Drop what the exporter notes of the Python source: paths and stacks, half of a small file."""
     del proto.metadata_props[:]
     graph = proto.graph
@@ -126,7 +158,6 @@ def _without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:
         del entry.metadata_props[:]
         entry.doc_string = ""
     del graph.value_info[:]
-    return proto
 
 
 @contextmanager

@@ -22,6 +22,8 @@ from runtime.errors import EngineError
 
 Floats = NDArray[np.float32]
 
+# The property of a model that says how many times smaller activations before the head are.
+SHRINKS = "activations_divided_by"
 CONVOLUTIONS = ("Conv", "ConvTranspose")
 # Names the bias that quantising took out of a convolution.
 BIAS_OUTSIDE = ".bias_outside"
@@ -50,6 +52,7 @@ class GraphEngine:
         self._sessions = {
             key: open_session(data, optimised=optimised) for key, data in self._models.items()
         }
+        self._probes: dict[str, Probe] = {}
 
     def predict(self, y: Floats) -> Floats:
         return run_session(self._sessions["predictor"], {"y": y})[0]
@@ -62,13 +65,24 @@ class GraphEngine:
         return z_next, residual
 
     def layers(self, graph: str, inputs: dict[str, Floats]) -> dict[str, Floats]:
-        """The output of every convolution of ``graph`` ("predictor" or "step"), in its order."""
-        return layer_outputs(onnx.load_from_string(self._models[graph]), inputs)
+        """The output of every convolution of ``graph`` ("predictor" or "step"), in its order.
+
+        Those that were made smaller to stay in half's range come in their own size.
+        """
+        model = onnx.load_from_string(self._models[graph])
+        factor = next((float(p.value) for p in model.metadata_props if p.key == SHRINKS), 1.0)
+        outputs = Probe(model, layer_names(model)).outputs(inputs)
+        return {
+            layer: value if layer.partition("#")[0].endswith(".head") else factor * value
+            for layer, value in outputs.items()
+        }
 
     def largest(self, graph: str, inputs: dict[str, Floats]) -> dict[str, float]:
-        """The largest magnitude of every convolution and of every sum with it."""
-        model = onnx.load_from_string(self._models[graph])
-        outputs = layer_outputs(model, inputs, {**layer_names(model), **sum_names(model)})
+        """The largest magnitude of every convolution and of every sum with it, as computed."""
+        if graph not in self._probes:
+            model = onnx.load_from_string(self._models[graph])
+            self._probes[graph] = Probe(model, {**layer_names(model), **sum_names(model)})
+        outputs = self._probes[graph].outputs(inputs)
         return {name: float(np.abs(value).max()) for name, value in outputs.items()}
 
 
@@ -148,21 +162,27 @@ def sum_names(model: onnx.ModelProto) -> dict[str, str]:
     }
 
 
-def layer_outputs(
-    model: onnx.ModelProto, inputs: dict[str, Floats], names: dict[str, str] | None = None
-) -> dict[str, Floats]:
-    """The tensors of ``names`` by layer, float32, or of every convolution; raises EngineError."""
-    names = layer_names(model) if names is None else names
-    probed = onnx.ModelProto()
-    probed.CopyFrom(model)
-    del probed.graph.output[:]
-    probed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    session = open_session(probed.SerializeToString())
-    outputs = run_session(session, inputs)
-    return {
-        layer: output.astype(np.float32)
-        for layer, output in zip(names.values(), outputs, strict=True)
-    }
+class Probe:
+    """A graph whose outputs are tensors inside it; ``names`` gives each of them a layer's name.
+
+    Raises EngineError where ONNX Runtime refuses it or fails.
+    """
+
+    def __init__(self, model: onnx.ModelProto, names: dict[str, str]) -> None:
+        probed = onnx.ModelProto()
+        probed.CopyFrom(model)
+        del probed.graph.output[:]
+        probed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+        self._session = open_session(probed.SerializeToString())
+        self._layers = tuple(names.values())
+
+    def outputs(self, inputs: dict[str, Floats]) -> dict[str, Floats]:
+        """The tensors by layer, float32."""
+        outputs = run_session(self._session, inputs)
+        return {
+            layer: output.astype(np.float32)
+            for layer, output in zip(self._layers, outputs, strict=True)
+        }
 
 
 def compare_layers(wanted: dict[str, Floats], got: dict[str, Floats]) -> list[LayerParity]:

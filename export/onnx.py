@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from export.config import LARGEST_FUSED_STEPS, OPSETS, PRECISIONS, ExportConfig
 from export.extras import TRACING, require
 from export.parity import Parity, describe, describe_sampler
-from runtime.command import run_command
+from runtime.command import Parser, run_command
 
 if TYPE_CHECKING:
     from export.exporter import Exported
@@ -35,7 +35,7 @@ def _export(checkpoint: Path, output: Path, config: ExportConfig) -> Exported:
 
 def build_parser() -> argparse.ArgumentParser:
     """All options of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m export.onnx", description=__doc__)
+    parser = Parser(prog="python -m export.onnx", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="a model.safetensors of python -m train")
     parser.add_argument(
         "-o", "--output", type=Path, required=True, help="bundle directory to write"
@@ -72,7 +72,10 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_int8(parser: argparse.ArgumentParser) -> None:
     int8 = parser.add_argument_group("for --precision int8")
     int8.add_argument(
-        "--calibration", type=Path, metavar="FOLDER", help="real pictures to calibrate on"
+        "--calibration",
+        type=Path,
+        metavar="FOLDER",
+        help="real pictures to calibrate on, blurred as those that will be deblurred",
     )
     int8.add_argument(
         "--calibration-pictures",

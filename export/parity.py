@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +63,33 @@ TOLERANCES = {
 }
 
 
+def both(first: Tolerance, second: Tolerance) -> Tolerance:
+    """What to expect of graphs in one precision that are computed in another: errors add up."""
+    noise = sum(10.0 ** (-entry.psnr_db / 10.0) for entry in (first, second))
+    bounds = [entry.max_abs for entry in (first, second) if entry.max_abs is not None]
+    return Tolerance(
+        max_abs=sum(bounds) if len(bounds) == 2 else None,
+        within_one_grey_level=max(
+            0.0, first.within_one_grey_level + second.within_one_grey_level - 1.0
+        ),
+        psnr_db=-10.0 * math.log10(noise),
+        layer=first.layer + second.layer,
+        range_share=first.range_share,
+    )
+
+
+def describe_tolerance(tolerance: Tolerance) -> str:
+    """The bounds, in one line."""
+    bounds = [f"whole samplers at least {tolerance.psnr_db:.1f} dB"]
+    if tolerance.within_one_grey_level > 0.0:
+        bounds.append(f"{tolerance.within_one_grey_level:.2%} of pixels within one grey level")
+    if tolerance.max_abs is not None:
+        bounds.append(f"graphs at most {tolerance.max_abs:.0e} off")
+    if tolerance.range_share is not None:
+        bounds.append(f"activations below {tolerance.range_share:.0%} of the precision's range")
+    return ", ".join(bounds)
+
+
 class GraphParity(msgspec.Struct, frozen=True):
     """One output at one shape, on the model's range [-1, 1].
 
@@ -104,7 +132,7 @@ class Parity(msgspec.Struct, frozen=True):
             f"{entry.method} with {entry.steps} steps at {entry.shape} has only "
             f"{entry.within_one_grey_level:.4%} of its pixels within one grey level, "
             f"{entry.psnr_db:.1f} dB; wanted are {tolerance.within_one_grey_level:.2%} and "
-            f"{tolerance.psnr_db:.0f} dB"
+            f"{tolerance.psnr_db:.1f} dB"
             for entry in self.samplers
             if not entry.within_one_grey_level >= tolerance.within_one_grey_level
             or not entry.psnr_db >= tolerance.psnr_db
@@ -163,18 +191,36 @@ def middle_row(prediction: Prediction) -> Floats:
 def _graphs(
     reference: Engine, candidate: Engine, shape: tuple[int, ...], prediction: Prediction
 ) -> list[GraphParity]:
+    inputs = graph_inputs(shape, prediction)
+    wanted, got = (graph_outputs(engine, inputs) for engine in (reference, candidate))
+    return [
+        _graph(name, value, got[graph][name])
+        for graph, outputs in wanted.items()
+        for name, value in outputs.items()
+    ]
+
+
+def graph_inputs(shape: Sequence[int], prediction: Prediction) -> dict[str, dict[str, Floats]]:
+    """What "predictor" and "step" are compared on: the same random numbers each time.
+
+    Of the model's range, in pictures of ``shape`` (N, 3, H, W).
+    """
     rng = np.random.default_rng(shape)
     y, z, noise, previous = (rng.uniform(-1.0, 1.0, shape).astype(np.float32) for _ in range(4))
     row = middle_row(prediction)
-    pairs = [("guess", reference.predict(y), candidate.predict(y))]
-    stepped = zip(
-        ("z_next", "residual"),
-        reference.step(z, y, noise, previous, row),
-        candidate.step(z, y, noise, previous, row),
-        strict=True,
-    )
-    pairs.extend(stepped)
-    return [_graph(name, wanted, got) for name, wanted, got in pairs]
+    step = {"z": z, "y": y, "noise": noise, "previous": previous, "row": row}
+    return {"predictor": {"y": y}, "step": step}
+
+
+def graph_outputs(
+    engine: Engine, inputs: dict[str, dict[str, Floats]]
+) -> dict[str, dict[str, Floats]]:
+    """What ``engine`` makes of them, by graph and output."""
+    z_next, residual = engine.step(**inputs["step"])
+    return {
+        "predictor": {"guess": engine.predict(**inputs["predictor"])},
+        "step": {"z_next": z_next, "residual": residual},
+    }
 
 
 def _graph(name: str, wanted: Floats, got: Floats) -> GraphParity:

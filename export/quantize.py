@@ -26,6 +26,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from export.layers import BIAS_OUTSIDE
+from runtime.errors import OutputError
 
 Floats = NDArray[np.float32]
 Inputs = dict[str, Floats]
@@ -115,22 +116,34 @@ def calibrate(
     seconds: float,
     advance: Callable[[], object] = lambda: None,
 ) -> tuple[Ranges, int]:
-    """Run ``model`` on ``inputs`` for ``seconds`` at most; the ranges, and how many were run."""
+    """Run ``model`` on ``inputs`` for ``seconds`` at most; the ranges, and how many were run.
+
+    Raises OutputError where there is no room for the temporary graph that the library wants.
+    """
     if not _is_quantisable(model):
         return Ranges({}), 0
     reader = _Reader(inputs, time.monotonic() + seconds, advance)
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "model.onnx"
-        path.write_bytes(model.SerializeToString())
-        calibrator = create_calibrator(
-            path,
-            list(QUANTISED),
-            augmented_model_path=str(path.with_name("augmented.onnx")),
-            calibrate_method=CalibrationMethod.MinMax,
-            extra_options={"symmetric": True},
-        )
-        calibrator.collect_data(reader)
-        return Ranges(calibrator.compute_data()), reader.count
+    try:
+        with tempfile.TemporaryDirectory() as directory:
+            return _calibrate(model, Path(directory) / "model.onnx", reader), reader.count
+    except OSError as error:
+        raise OutputError(
+            f"cannot write the graph to calibrate into {tempfile.gettempdir()}: "
+            f"{error.strerror or error}; make room there, or name another folder with TMPDIR"
+        ) from error
+
+
+def _calibrate(model: onnx.ModelProto, path: Path, reader: _Reader) -> Ranges:
+    path.write_bytes(model.SerializeToString())
+    calibrator = create_calibrator(
+        path,
+        list(QUANTISED),
+        augmented_model_path=str(path.with_name("augmented.onnx")),
+        calibrate_method=CalibrationMethod.MinMax,
+        extra_options={"symmetric": True},
+    )
+    calibrator.collect_data(reader)
+    return Ranges(calibrator.compute_data())
 
 
 def quantise(model: onnx.ModelProto, ranges: Ranges, in_float: Collection[str]) -> onnx.ModelProto:

@@ -41,7 +41,7 @@ class TorchEngine:
     def layers(self, graph: str, inputs: dict[str, Floats]) -> dict[str, Floats]:
         """The output of every convolution of ``graph`` ("predictor" or "step"), in running order.
 
-        Names are those of :func:`export.layers.layer_outputs`.
+        Names are those of :func:`export.layers.layer_names`.
         """
         module = {"predictor": self._predictor, "step": self._step}[graph]
         with torch.inference_mode(), _recorded(module) as outputs:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 import importlib
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from export.extras import require
+from export.folders import new_folder
 from runtime.bundle import Bundle, Graph, open_bundle
-from runtime.command import run_command
-from runtime.errors import BundleError, OptionError, OutputError
+from runtime.command import Parser, run_command
+from runtime.errors import BundleError, OptionError
 
 CONFIG = "config.pbtxt"
 _FUSED_CARD = "fused.json"
@@ -37,16 +37,8 @@ def write_repository(
     ``repository`` exists or cannot be written, MissingExtraError without tritonclient.
     """
     schema, text_format = _messages()
-    if repository.exists():
-        raise OutputError(f"{repository} exists; remove it or choose another output")
-    try:
-        repository.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(dir=repository.parent, prefix=f".{repository.name}."))
-    except OSError as error:
-        raise OutputError(f"cannot write {repository}: {error.strerror}") from error
-    try:
-        beside.chmod(0o755)
-        names = []
+    names = []
+    with new_folder(repository) as beside:
         for part, graph in graphs_of(bundle).items():
             config = build_config(
                 schema, bundle, part, graph, device=device, instances=instances, tensorrt=tensorrt
@@ -56,11 +48,6 @@ def write_repository(
             shutil.copyfile(bundle.path(graph.file), version / "model.onnx")
             (version.parent / CONFIG).write_text(text_format.MessageToString(config))
             names.append(config.name)
-        beside.rename(repository)
-    except OSError as error:
-        raise OutputError(f"cannot write {repository}: {error.strerror}") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return names
 
 
@@ -133,7 +120,7 @@ def _messages() -> tuple[Any, Any]:
 
 def build_parser() -> argparse.ArgumentParser:
     """All options of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m export.triton", description=__doc__)
+    parser = Parser(prog="python -m export.triton", description=__doc__)
     parser.add_argument("bundle", help="a directory made by python -m export.onnx")
     parser.add_argument(
         "-o", "--output", type=Path, required=True, help="model repository to write"

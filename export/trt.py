@@ -19,7 +19,7 @@ from export.engines.plan import (
 )
 from export.extras import require
 from runtime.bundle import Bundle, open_bundle
-from runtime.command import run_command
+from runtime.command import Parser, run_command
 from runtime.plans.devices import Device, cuda_devices
 from runtime.plans.identity import Identity, rebuild_command
 from runtime.plans.shapes import Options
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def build_parser() -> argparse.ArgumentParser:
     """All options of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m export.trt", description=__doc__)
+    parser = Parser(prog="python -m export.trt", description=__doc__)
     parser.add_argument("bundle", help="a directory made by python -m export.onnx")
     parser.add_argument("--library", choices=SOURCES, help="default: the one that is installed")
     _add_shapes(parser)
@@ -75,7 +75,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         ("--tf32", "allow float32 products in ten bits: faster, and no longer float32"),
         ("--version-compatible", "engines for later versions too (tensorrt)"),
         ("--hardware-compatible", "engines for all GPUs from Ampere on (tensorrt)"),
-        ("--strip-weights", "leave the weights out of the plan; the runtime must refit it"),
+        ("--strip-weights", "leave the weights out, for programs that refit; ours does not"),
         ("--refit", "let the weights be changed afterwards"),
     ):
         options.add_argument(flag, action="store_true", help=help_text)

@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -17,7 +16,7 @@ from runtime.batch.plan import Batch, Job, plan_batch
 from runtime.batch.settings import Recipe, Settings, make_recipe
 from runtime.batch.worker import Outcome
 from runtime.bundle import DEFAULT
-from runtime.command import run_command
+from runtime.command import Parser, run_command
 from runtime.errors import OptionError
 from runtime.session import Session
 from runtime.version import __version__
@@ -26,17 +25,10 @@ PROGRAM = "python -m runtime"
 SOME_FAILED = 1
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse, with errors of one line as everywhere else."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see --help\n")
-
-
 def build_parser() -> argparse.ArgumentParser:
     """All options; what is left out is decided by the bundle's preset."""
     default = Settings()
-    parser = _Parser(
+    parser = Parser(
         prog=PROGRAM,
         description="Deblur photographs with a DvSR bundle.",
         epilog="Exit code: 0 all pictures are there, 1 some failed, 2 wrong arguments. "

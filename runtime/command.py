@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from runtime.errors import DvsrError
 
 FAILED = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 READER_LEFT = 141  # 128 + SIGPIPE
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with errors of one line as everywhere else."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(FAILED, f"{self.prog}: {message}; see --help\n")
 
 
 def run_command(program: str, work: Callable[[], int | None]) -> int:

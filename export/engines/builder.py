@@ -139,9 +139,9 @@ def _new(
 
 
 def _keep(store: Store, unkept: list[tuple[Card, bytes]]) -> None:
-    while unkept:
-        card, plan = unkept.pop(0)
-        store.keep(card, plan)
+    if unkept:
+        store.keep(unkept)
+        unkept.clear()
 
 
 def _check_memory(builder: Builder, config: BuildConfig, cards: list[Card], limit_mib: int) -> None:

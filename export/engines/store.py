@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,30 +59,43 @@ class Store(Plans):
                     continue  # the other build failed and took the empty directory with it
             return lock
 
-    def keep(self, card: Card, plan: bytes) -> None:
-        """Write a plan, then the card that makes it an engine, then the manifest's list of them.
+    def keep(self, engines: Sequence[tuple[Card, bytes]]) -> None:
+        """Write each plan, the card that makes it an engine, and the manifest's list of them.
 
-        To be called while :meth:`writing`. Raises BundleError; then there is no new engine.
+        To be called while :meth:`writing`. Raises BundleError; then all is as it was.
         """
-        path = self.directory / card.file
-        named = path.with_suffix(".json")
-        written: list[Path] = []
+        staged: dict[Path, Path] = {}
         try:
-            write_whole(path, plan)
-            written = [named, path]
-            write_whole(named, to_json(card))
-            self._list_engines()
-        except OutputError as error:
-            for half in written:
-                half.unlink(missing_ok=True)
-            raise self._unwritable(error.__cause__) from error
+            path = self.bundle.directory / MANIFEST
+            staged[path] = self._stage(path, self._manifest([card for card, _ in engines]))
+            for card, plan in engines:
+                path = self.directory / card.file
+                staged[path] = self._stage(path, plan)
+                named = path.with_suffix(".json")
+                staged[named] = self._stage(named, to_json(card))
+            # All have their room on the disk; the manifest's folder may still refuse, so it is
+            # first. A plan without its card is no engine, so the card is last.
+            for path, beside in staged.items():
+                beside.replace(path)
+        except (OSError, OutputError) as error:
+            for beside in staged.values():
+                beside.unlink(missing_ok=True)
+            raise self._unwritable(error.__cause__ or error) from error
 
-    def _list_engines(self) -> None:
-        """Bring ``engines`` in the manifest up to date; every other entry stays as it is."""
-        path = self.bundle.directory / MANIFEST
-        manifest: dict[str, Any] = msgspec.json.decode(path.read_bytes())
-        manifest["engines"] = {card.identity.key: _summary(card) for card in self.cards()}
-        write_whole(path, to_json(manifest))
+    def _stage(self, path: Path, data: bytes) -> Path:
+        """Write what is to become ``path`` under a name that is swept if we are killed."""
+        beside = self.directory / f".{path.name}"
+        write_whole(beside, data)
+        return beside
+
+    def _manifest(self, new: Sequence[Card]) -> bytes:
+        """The manifest with ``engines`` up to date; every other entry stays as it is."""
+        manifest: dict[str, Any] = msgspec.json.decode(
+            (self.bundle.directory / MANIFEST).read_bytes()
+        )
+        cards = {card.identity.key: card for card in (*self.cards(), *new)}
+        manifest["engines"] = {key: _summary(cards[key]) for key in sorted(cards)}
+        return to_json(manifest)
 
     def _sweep(self) -> None:
         """Remove half-written files and plans without a card: nobody else writes while we hold."""

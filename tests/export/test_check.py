@@ -11,7 +11,7 @@ import pytest
 
 from export.bundle import SEAL
 from export.check import main
-from export.parity import compare, deblur, picture
+from export.parity import TOLERANCES, both, compare, deblur, picture
 from runtime.bundle import MANIFEST, open_bundle, sha256
 from runtime.engines import Request, Result
 from runtime.engines.onnx import OnnxEngine
@@ -112,14 +112,38 @@ def test_half_is_held_against_a_float32_bundle_and_its_range_is_shown(
     assert all(0 < entry["share"] < 0.25 for entry in ranges)
 
 
+def test_half_keeps_45_db_against_torch_on_real_pictures_over_ten_steps(
+    half_bundle: Path,
+    checkpoint: Path,
+    photographs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    target = shutil.copytree(half_bundle, tmp_path / "half")
+    options = ("--checkpoint", str(checkpoint), "--pictures", str(photographs), "--size", "32x32")
+    assert main([str(target), *options]) == 0
+    said = capsys.readouterr().out
+    assert "wanted: whole samplers at least 45.0 dB" in said
+    assert "samplers run on 3 real pictures of 128x128" in said
+    seal = json.loads((target / SEAL).read_text())
+    assert (seal["reference"], seal["pictures"]) == ("torch", "3 real pictures of 128x128")
+    # Once as ONNX Runtime optimises it, once with each operation rounding to half.
+    assert [tolerance["psnr_db"] for tolerance in seal["tolerances"].values()] == [45.0] * 2
+    samplers = [entry for parity in seal["engines"].values() for entry in parity["samplers"]]
+    assert len(samplers) == 2 * 4
+    assert {entry["steps"] for entry in samplers} == {10}
+    assert all(entry["psnr_db"] >= 45.0 for entry in samplers)
+
+
 def test_activations_beyond_half_s_range_are_outside(
     half_bundle: Path, small_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = shutil.copytree(half_bundle, tmp_path / "half")
-    layer = "model.predictor.network.encoder.0.first"
-    change(target, "predictor.onnx", scale(layer, 3e4))
+    for name in ("first", "second"):
+        layer = f"model.predictor.network.encoder.0.{name}"
+        change(target, "predictor.onnx", scale(layer, 3e4))
     assert main([str(target), "--reference", str(small_bundle), "--size", "32x32"]) == 1
-    assert "model.predictor.encoder.0.first reaches" in capsys.readouterr().out
+    assert "model.predictor.encoder.0.second reaches" in capsys.readouterr().out
 
 
 def test_a_reduced_precision_needs_a_reference(
@@ -147,6 +171,27 @@ def test_bad_input_is_one_line_and_exit_code_two(
     said = capsys.readouterr().err
     assert message in said
     assert len(said.strip().splitlines()) == 1
+
+
+def test_an_engine_that_computes_in_less_is_held_to_both_errors() -> None:
+    sum_of_both = both(TOLERANCES["int8"], TOLERANCES["bfloat16"])
+    assert sum_of_both.psnr_db == pytest.approx(-10 * np.log10(10**-3.8 + 10**-3.6))
+    assert sum_of_both.max_abs is None
+    typed = both(TOLERANCES["float32"], TOLERANCES["bfloat16"])
+    assert typed.max_abs == pytest.approx(5.01e-2)
+    assert typed.psnr_db == pytest.approx(36.0, abs=0.05)
+
+
+def test_a_comparison_alone_writes_nothing_even_where_it_fails(
+    bundle: Path, checkpoint: Path
+) -> None:
+    command = [str(bundle), "--checkpoint", str(checkpoint), "--size", "32x32"]
+    assert main(command) == 0
+    change(bundle, "predictor.onnx", scale("model.predictor.encoder.5.second", 3.0))
+    sealed = (bundle / MANIFEST).read_bytes()
+    assert main([*command, "--no-seal"]) == 1
+    assert (bundle / SEAL).exists()
+    assert (bundle / MANIFEST).read_bytes() == sealed
 
 
 def test_the_loop_of_an_engine_is_compared_too(small_bundle: Path) -> None:

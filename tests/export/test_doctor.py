@@ -14,6 +14,7 @@ def test_the_answer_comes_with_exit_code_zero(capsys: pytest.CaptureFixture[str]
     assert "GPU" in said
     for name in ("torch", "onnx", "onnxruntime", "tensorrt", "tensorrt-rtx"):
         assert f"\n{name} " in said or f"\n{name}: " in said
+    assert "engine onnx-cpu: can run here" in said
 
 
 def test_what_is_missing_comes_with_the_command_that_gets_it(

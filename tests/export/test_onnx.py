@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import safetensors.torch
 import torch
 
 from export.bundle import write_bundle
@@ -133,6 +134,38 @@ def test_a_missing_checkpoint_is_one_line_and_exit_code_two(
     assert main([str(tmp_path / "gone.safetensors"), "-o", str(tmp_path / "b")]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("kind", ["pickle", "truncated", "text", "other safetensors"])
+def test_what_is_no_checkpoint_is_one_line_and_nothing_is_written(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    wrong = tmp_path / "wrong.safetensors"
+    if kind == "pickle":
+        torch.save({"weights": torch.zeros(3)}, wrong)
+    elif kind == "truncated":
+        wrong.write_bytes(checkpoint.read_bytes()[:-100])
+    elif kind == "text":
+        wrong.write_text("not a checkpoint")
+    else:
+        safetensors.torch.save_file({"weights": torch.zeros(3)}, wrong)
+    assert main([str(wrong), "-o", str(tmp_path / "bundle")]) == 2
+    said = capsys.readouterr().err.strip()
+    assert len(said.splitlines()) == 1
+    assert str(wrong) in said
+    assert [path.name for path in tmp_path.iterdir()] == [wrong.name]
+
+
+def test_nodes_are_named_after_the_modules_that_they_belong_to(small_bundle: Path) -> None:
+    for name in ("predictor.onnx", "denoiser_step.onnx"):
+        graph = onnx.load(small_bundle / name).graph
+        assert graph.name == Path(name).stem
+        assert len({node.name for node in graph.node}) == len(graph.node)
+        for node in graph.node:
+            place, _, kind = node.name.rpartition("/")
+            assert kind.partition("_")[0] == node.op_type
+            if node.op_type == "Conv":
+                assert f"{place}.weight" == node.input[1]
 
 
 def test_tables_are_those_of_the_paper(small_bundle: Path) -> None:

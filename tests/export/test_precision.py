@@ -15,6 +15,8 @@ from export.widened import widened
 from runtime.bundle import open_bundle
 from runtime.engines.onnx import OnnxEngine
 from train.checkpoint import load_model
+from train.config import ModelConfig
+from train.network import Model, UNet
 
 
 def types(path: Path) -> dict[str, set[int]]:
@@ -61,6 +63,35 @@ def test_the_level_embedding_keeps_weights_that_half_cannot_hold(checkpoint: Pat
     assert float(kept[0]) == 1.0 + 2.0**-20
 
 
+def test_activations_beyond_half_s_range_keep_their_picture(checkpoint: Path) -> None:
+    model, _ = load_model(checkpoint)
+    assert isinstance(model.predictor, UNet)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        model.predictor.stem.weight.mul_(1e6)
+        model.predictor.head.weight.mul_(1e-6)
+    y = torch.rand(1, 3, 32, 32) * 2 - 1
+    features: list[torch.Tensor] = []
+    model.predictor.middle[0].register_forward_hook(lambda _, __, out: features.append(out))
+    with torch.inference_mode():
+        wanted, got = (each.predict(y) for each in (model, in_precision(model, "float16")))
+    full, half = features[0], features[-1]
+    assert float(full.abs().max()) > 65504.0
+    assert half.dtype == torch.float16
+    assert float(half.abs().max()) < 65504.0
+    assert float((wanted - y).abs().max()) > 0.05
+    assert float((wanted - got).abs().max()) < 5e-3
+
+
+@pytest.mark.parametrize("predictor", ["direct", "xydeblur", "unet-xy"])
+def test_every_kind_of_predictor_can_be_in_half(predictor: str) -> None:
+    model = Model(ModelConfig(predictor=predictor, predictor_channels=4, denoiser_channels=4))
+    y = torch.rand(1, 3, 32, 32)
+    with torch.inference_mode():
+        wanted, got = (each.eval().predict(y) for each in (model, in_precision(model, "float16")))
+    assert float((wanted - got).abs().max()) < 5e-3
+
+
 def test_the_network_that_it_was_made_of_is_left_alone(checkpoint: Path) -> None:
     model, _ = load_model(checkpoint)
     in_precision(model, "float16")
@@ -82,9 +113,15 @@ def test_half_precision_is_half_the_size(half_bundle: Path, small_bundle: Path) 
     assert 0.49 < weights[0] / weights[1] < 0.52
 
 
-def test_an_unknown_precision_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit):
+def test_an_unknown_precision_is_one_line_and_exit_code_two(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
         main(["m.safetensors", "-o", str(tmp_path / "b"), "--precision", "fp8"])
+    assert left.value.code == 2
+    said = capsys.readouterr().err.strip()
+    assert "fp8" in said
+    assert len(said.splitlines()) == 1
 
 
 def test_bfloat16_is_stored_and_its_level_embedding_is_float32(bfloat_bundle: Path) -> None:

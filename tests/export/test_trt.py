@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
-import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from export.check import main as check
 from export.engines.builder import Builder, build_engines
-from export.engines.library import Library, open_library
+from export.engines.library import Library
 from export.engines.plan import BuildConfig
 from export.engines.store import Store
 from export.trt import main
 from runtime.bundle import open_bundle, sha256
-from runtime.errors import BundleError, EngineError, OptionError
+from runtime.errors import EngineError, OptionError
 from runtime.plans.shapes import Options, Size, SizeRange
 
 pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
@@ -32,27 +30,14 @@ CONFIG = BuildConfig((SMALL,), targets=(86,))
 SHAPE = ("--min", "64x64", "--opt", "64x64", "--max", "128x128", "--target", "sm86")
 
 
-@pytest.fixture(scope="module")
-def library() -> Library:
-    return open_library("tensorrt-rtx", ())
-
-
-@pytest.fixture(scope="module")
-def built(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory, library: Library) -> Path:
-    """A bundle with both engines in it; copy it before changing it."""
-    target = shutil.copytree(small_bundle, tmp_path_factory.mktemp("built") / "bundle")
-    build_engines(open_bundle(target), library, CONFIG, say=lambda _: None)
-    return target
-
-
 @pytest.fixture
 def bundle(small_bundle: Path, tmp_path: Path) -> Path:
     return shutil.copytree(small_bundle, tmp_path / "bundle")
 
 
 @pytest.fixture
-def with_engines(built: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(built, tmp_path / "bundle")
+def with_engines(built_bundle: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(built_bundle, tmp_path / "bundle")
 
 
 def contents(directory: Path) -> dict[str, str]:
@@ -84,12 +69,12 @@ def test_both_engines_of_three_targets_are_built_without_a_gpu(
     assert len(list((bundle / "engines").glob("*.plan"))) == 2
 
 
-def test_the_card_and_the_manifest_hold_what_the_builder_stated(built: Path) -> None:
-    cards = Store(open_bundle(built)).cards()
+def test_the_card_and_the_manifest_hold_what_the_builder_stated(built_bundle: Path) -> None:
+    cards = Store(open_bundle(built_bundle)).cards()
     assert {card.identity.graph for card in cards} == {"predictor", "step"}
-    listed = json.loads((built / "manifest.json").read_text())["engines"]
+    listed = json.loads((built_bundle / "manifest.json").read_text())["engines"]
     for card in cards:
-        plan = (built / "engines" / card.file).read_bytes()
+        plan = (built_bundle / "engines" / card.file).read_bytes()
         assert card.plan.sha256 == sha256(plan)
         assert card.memory.scratch[0] > 64 * 128 * 128
         entry = listed[card.identity.key]
@@ -98,9 +83,9 @@ def test_the_card_and_the_manifest_hold_what_the_builder_stated(built: Path) -> 
 
 
 def test_engines_are_not_among_the_files_that_the_bundle_vouches_for(
-    built: Path, small_bundle: Path
+    built_bundle: Path, small_bundle: Path
 ) -> None:
-    manifest = open_bundle(built).manifest
+    manifest = open_bundle(built_bundle).manifest
     assert manifest == open_bundle(small_bundle).manifest
     assert not any("engines" in name for name in manifest.files)
 
@@ -217,71 +202,8 @@ def test_a_build_that_waits_goes_on_when_the_first_one_fails_and_clears_up(bundl
     thread.join()
 
 
-def test_a_rebuild_that_cannot_be_written_leaves_the_old_engine(
-    with_engines: Path, library: Library
-) -> None:
-    before = contents(with_engines)
-    with small_files_only(), pytest.raises(BundleError, match="make room"):
-        build_engines(open_bundle(with_engines), library, CONFIG, rebuild=True, say=lambda _: None)
-    assert contents(with_engines) == before
-
-
-@contextmanager
-def small_files_only() -> Iterator[None]:
-    """Make the system refuse files above 100 kB, as a full disk would."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, ignored)
-
-
 def versions_of(store: Store) -> dict[str, str]:
     return {card.identity.library: card.identity.library_version for card in store.cards()}
-
-
-def test_what_a_killed_build_left_is_swept_by_the_next(bundle: Path, library: Library) -> None:
-    engines = bundle / "engines"
-    engines.mkdir()
-    (engines / ("0" * 32 + ".plan")).write_bytes(b"half")
-    (engines / ".ab.plan.xyz").write_bytes(b"ha")
-    build(bundle, library)
-    assert not (engines / ".ab.plan.xyz").exists()
-    assert len(list(engines.glob("*.plan"))) == 2
-
-
-def test_control_c_ends_the_build_and_leaves_the_bundle_as_it_was(
-    bundle: Path, library: Library, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from export.engines.progress import Progress
-
-    def interrupt(self: Progress, phase: str, step: int) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    before = contents(bundle)
-    monkeypatch.setattr(Progress, "step", interrupt)
-    assert main([str(bundle), *SHAPE]) == 130
-    assert contents(bundle) == before
-    assert not (bundle / "engines").exists()
-
-
-def test_a_full_disk_leaves_the_bundle_as_it_was(bundle: Path, library: Library) -> None:
-    before = contents(bundle)
-    with small_files_only(), pytest.raises(BundleError, match="make room"):
-        build(bundle, library)
-    assert contents(bundle) == before
-    assert not (bundle / "engines").exists()
-
-
-def test_a_bundle_that_cannot_be_written_says_where_to_build(
-    bundle: Path, library: Library
-) -> None:
-    (bundle / "engines").write_text("in the way")
-    with pytest.raises(BundleError, match="copy the bundle"):
-        build(bundle, library)
 
 
 def test_a_limit_names_the_largest_size_that_fits_and_it_does(
@@ -371,6 +293,32 @@ def test_a_library_that_is_not_installed_says_how_to_get_it(
     assert "pip install 'dvsr-edge[trt]'" in capsys.readouterr().err
 
 
+def test_without_any_library_it_says_which_to_install(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in ("tensorrt", "tensorrt_rtx"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert main([str(bundle), *SHAPE]) == 2
+    said = capsys.readouterr().err.strip()
+    assert "neither tensorrt nor tensorrt-rtx is installed" in said
+    assert "pip install 'dvsr-edge[rtx]'" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [main, check], ids=["trt", "check"])
+def test_a_bundle_with_a_truncated_graph_is_not_opened(
+    bundle: Path, command: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = bundle / "predictor.onnx"
+    path.write_bytes(path.read_bytes()[:-1])
+    before = contents(bundle)
+    assert command([str(bundle)]) == 2
+    said = capsys.readouterr().err.strip()
+    assert "copy or export the bundle again" in said
+    assert len(said.splitlines()) == 1
+    assert contents(bundle) == before
+
+
 @pytest.mark.parametrize(
     "spoil",
     [lambda data: data[: len(data) // 2], lambda data: b"not a model at all", lambda data: b""],
@@ -392,14 +340,15 @@ def test_a_graph_that_cannot_be_read_is_said_before_anything_is_built(
 def test_graphs_of_later_opsets_build_too(
     checkpoint: Path, bundle: Path, library: Library, opset: int
 ) -> None:
-    from export.graphs import trace_predictor
+    from export.graphs import trace_step
     from train.checkpoint import load_model
 
     opened = open_bundle(bundle)
-    graph = trace_predictor(load_model(checkpoint)[0], opset).model.SerializeToString()
-    (bundle / "predictor.onnx").write_bytes(graph)
+    model = trace_step(load_model(checkpoint)[0], opset).model
+    assert [entry.version for entry in model.opset_import if not entry.domain] == [opset]
+    (bundle / "denoiser_step.onnx").write_bytes(model.SerializeToString())
     builder = Builder(library, opened, print)
-    card, _ = builder.build(builder.identities(CONFIG)["predictor"])
+    card, _ = builder.build(builder.identities(CONFIG)["step"])
     assert card.proof.convolutions == {"FLOAT": 93}
 
 

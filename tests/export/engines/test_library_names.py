@@ -42,6 +42,12 @@ CLASS_OF = {
     "settings": "IRuntimeConfig",
     "tensor": "ITensor",
 }
+# What else attributes are read of where engines are built: our own objects and Python's.
+OURS = {
+    *("self", "options", "shapes", "source", "messages", "view", "seen", "dequantized", "refusals"),
+    *("text", "message", "importlib", "re", "signal", "threading", "time", "dict"),
+    *("SOURCES", "_HINTS"),
+}
 # Reached only behind ``self.cross_builds`` or ``rtx``, which are true for tensorrt-rtx alone.
 RTX_ONLY = {
     ("IBuilderConfig", "num_compute_capabilities"),
@@ -157,6 +163,15 @@ def test_callbacks_have_the_names_and_arguments_that_the_library_calls(
 def test_no_flag_of_precision_is_used_because_later_versions_have_none() -> None:
     dead = {"FP16", "BF16", "INT8", "FP8", "OBEY_PRECISION_CONSTRAINTS", "EXPLICIT_BATCH"}
     assert not dead & {member for source in SOURCES for _, member in uses(source)}
+
+
+def test_nothing_is_built_through_a_name_that_these_tests_do_not_know() -> None:
+    bases = {
+        node.value.id
+        for node in ast.walk(TREES[BUILDS])
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+    assert bases <= {*CLASS_OF, *OURS, "trt"}
 
 
 def test_no_context_or_engine_is_reached_under_a_name_that_these_tests_do_not_know() -> None:
