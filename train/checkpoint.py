@@ -72,7 +72,10 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], Card]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
+        raise CheckpointError(
+            f"cannot read checkpoint {path}: {error}; "
+            "wanted is a model.safetensors of python -m train"
+        ) from error
     if "card" not in metadata:
         raise CheckpointError(f"{path} carries no card; wanted is a checkpoint of python -m train")
     try:
