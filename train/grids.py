@@ -76,7 +76,36 @@ def quick_grid() -> Grid:
     return Grid(samplers, (1, 4))
 
 
-GRIDS = {"paper": paper_grid, "short": short_grid, "quick": quick_grid}
+# Of the paper's grid: steps times final beta is 10, so that all end equally noisy. Ten steps reach
+# half of it at most.
+_LADDER = tuple(
+    SamplerConfig(steps=steps, beta_end=end)
+    for steps, end in ((10, 0.5), (20, 0.5), (50, 0.2), (100, 0.1), (200, 0.05), (500, 0.02))
+)
+
+
+def averaging_grid() -> Grid:
+    """Ten steps, ever more samples averaged: what the paper calls SA."""
+    return Grid((_LADDER[0], _from_guess(10)), (1, 2, 4, 8))
+
+
+def steps_grid() -> Grid:
+    """Ever more steps and no averaging, from pure noise and from the predictor's guess."""
+    guess = (_from_guess(steps) for steps in (1, 2, 4, 10, 20, 50))
+    return Grid((SamplerConfig(steps=0), *guess, *_LADDER), (1,))
+
+
+def _from_guess(steps: int) -> SamplerConfig:
+    return SamplerConfig("ancestral", "log-snr", steps, cleanest=9.0, noisiest=3.0, start="guess")
+
+
+GRIDS = {
+    "paper": paper_grid,
+    "short": short_grid,
+    "quick": quick_grid,
+    "averaging": averaging_grid,
+    "steps": steps_grid,
+}
 
 
 def describe(sampler: SamplerConfig) -> str:
