@@ -9,8 +9,8 @@ Parts, in the order in which they run:
 
     balanced   0 and 10 steps x 4 samples, and what becomes of sharp pictures
     samples    10 steps x 1 and x 8 samples
-    natural    0 steps and 10 steps x 1 sample with every metric that can be had
-    realtime   2 steps of the preset realtime, likewise
+    realtime   2 steps of the preset realtime, with every metric that can be had
+    natural    0 steps and 10 steps x 1 sample, likewise, on some pairs
     fp16       0 steps and 10 steps x 1 sample in half and in full precision, on some pairs; needs
                the checkpoint, and patience: half precision is slow on a processor
     sweep      the paper's two facts and the perception-distortion curve, on some pairs
@@ -50,7 +50,7 @@ from train.sweep import main as sweep
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS, DOCS = ROOT / "benchmarks", ROOT / "docs"
-PARTS = ("balanced", "samples", "natural", "realtime", "fp16", "sweep", "pictures", "card")
+PARTS = ("balanced", "samples", "realtime", "natural", "fp16", "sweep", "pictures", "card")
 
 Score = dict[str, Any]
 
@@ -80,6 +80,10 @@ def measure(arguments: argparse.Namespace) -> None:
         if part in arguments.only:
             print(f"== {part}", flush=True)
             run[part]()
+
+
+def _some(arguments: argparse.Namespace) -> list[str]:
+    return ["--pictures", str(arguments.pictures)]
 
 
 def _niqe(arguments: argparse.Namespace) -> list[str]:
@@ -112,7 +116,7 @@ def _measure_half(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         bundle = str(Path(folder) / "half")
         _check(export_onnx([str(arguments.checkpoint), "-o", bundle, "--precision", "fp16"]))
-        options = ["--at", "0x1", "10x1", "--metrics", "--pictures", str(arguments.pictures)]
+        options = ["--at", "0x1", "10x1", "--metrics", *_some(arguments)]
         _evaluate(arguments, "fp16", *options, bundle=bundle)
     _evaluate(arguments, "fp32", *options)
 
@@ -120,7 +124,7 @@ def _measure_half(arguments: argparse.Namespace) -> None:
 def _sweep(arguments: argparse.Namespace, name: str) -> None:
     output = BENCHMARKS / f"sweep-{name}"
     _clear_if_of_other_weights(output, arguments.bundle)
-    options = ["--grid", *arguments.grids, "--pictures", str(arguments.pictures)]
+    options = ["--grid", *arguments.grids, "--pictures", str(arguments.sweep_pictures)]
     options += _niqe(arguments)
     if arguments.beside:
         options += ["--beside", str(arguments.beside)]
@@ -148,7 +152,7 @@ def _fill_card(card: Path, name: str) -> None:
     tables = {
         "quality": quality_table([_read(name, part) for part in ("balanced", "samples")]),
         "natural": natural_table([_read(name, part) for part in ("natural", "realtime")]),
-        "realtime": realtime_table(_read(name, "realtime"), _read(name, "natural")),
+        "realtime": realtime_table(_read(name, "realtime"), _read(name, "samples")),
         "fp16": precision_table(_read(name, "fp16"), _read(name, "fp32")),
         "pictures": pictures_table(_read(name, "pictures")["pictures"]),
         **sweep_tables(read_points(BENCHMARKS / f"sweep-{name}" / CSV)),
@@ -312,7 +316,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--bundle", default="tiny", help="bundle directory or shipped name")
     parser.add_argument("--checkpoint", type=Path, help="the bundle's weights, for fp16")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--pictures", type=int, default=8, help="pairs of fp16 and the sweep")
+    parser.add_argument("--pictures", type=int, default=8, help="pairs of natural and fp16")
+    parser.add_argument("--sweep-pictures", type=int, default=4, help="pairs of the sweep")
     parser.add_argument("--grids", nargs="+", default=["averaging", "steps"])
     parser.add_argument("--niqe-parameters", type=Path, metavar="FILE", help="as train.evaluate")
     parser.add_argument("--beside", type=Path, metavar="CSV", help="other methods for the curve")

@@ -43,7 +43,7 @@ def test_the_cards_tables_are_those_of_the_result_files(script: dict[str, Any]) 
     tables = {
         "quality": script["quality_table"]([results["balanced"], results["samples"]]),
         "natural": script["natural_table"]([results["natural"], results["realtime"]]),
-        "realtime": script["realtime_table"](results["realtime"], results["natural"]),
+        "realtime": script["realtime_table"](results["realtime"], results["samples"]),
         "fp16": script["precision_table"](results["fp16"], results["fp32"]),
         "pictures": script["pictures_table"](results["pictures"]["pictures"]),
         **script["sweep_tables"](read_points(BENCHMARKS / "sweep-tiny" / CSV)),
