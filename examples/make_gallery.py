@@ -7,8 +7,8 @@ Writes docs/gallery.jpg and docs/failures.jpg, and their PSNR into
 benchmarks/quality-NAME-pictures.json.
 Left the picture that goes in, then what comes out of the default preset, then the sharp original.
 Photographs are those that scikit-image carries: coffee (Rachel Michetti, CC0), astronaut (NASA,
-public domain), chelsea (Stefan van der Walt, CC0), rocket (SpaceX, CC0), page (scikit-image
-authors).
+public domain), chelsea (Stefan van der Walt, CC0), rocket (SpaceX, public domain), text
+(Corner.png of Wikipedia, public domain).
 """
 
 from __future__ import annotations
@@ -88,9 +88,9 @@ def galleries() -> Iterator[tuple[str, Sequence[Case]]]:
     face = crop(skimage.data.astronaut(), 0, 110)
     cat = crop(skimage.data.chelsea(), 20, 100)
     rocket = crop(skimage.data.rocket(), 130, 200)
-    # The page is scanned small; larger letters show more.
-    enlarged = cv2.resize(skimage.data.page(), None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC)
-    text = crop(np.asarray(enlarged, np.uint8), 20, 60)
+    # The text is 172 px high; larger letters show more.
+    enlarged = cv2.resize(skimage.data.text(), None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC)
+    text = crop(np.asarray(enlarged, np.uint8), 10, 60)
     strong = replace(_SHAKE, longest_px=30.0)
     lights = replace(_SHAKE, highlight_fraction=1.0, highlight_gain_max=8.0)
     yield (

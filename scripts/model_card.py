@@ -9,8 +9,7 @@ Parts, in the order in which they run:
 
     balanced   0 and 10 steps x 4 samples, and what becomes of sharp pictures
     samples    10 steps x 1 and x 8 samples
-    realtime   2 steps of the preset realtime, with every metric that can be had
-    natural    0 steps and 10 steps x 1 sample, likewise, on some pairs
+    realtime   2 steps of the preset realtime
     fp16       0 steps and 10 steps x 1 sample in half and in full precision, on some pairs; needs
                the checkpoint, and patience: half precision is slow on a processor
     sweep      the paper's two facts and the perception-distortion curve, on some pairs
@@ -50,7 +49,7 @@ from train.sweep import main as sweep
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS, DOCS = ROOT / "benchmarks", ROOT / "docs"
-PARTS = ("balanced", "samples", "realtime", "natural", "fp16", "sweep", "pictures", "card")
+PARTS = ("balanced", "samples", "realtime", "fp16", "sweep", "pictures", "card")
 
 Score = dict[str, Any]
 
@@ -65,12 +64,6 @@ def measure(arguments: argparse.Namespace) -> None:
     run: dict[str, Callable[[], None]] = {
         "balanced": lambda: _evaluate(arguments, "balanced", "--at", "0x1", "10x4", "--sharp"),
         "samples": lambda: _evaluate(arguments, "samples", "--at", "10x1", "10x8"),
-        "natural": lambda: _evaluate(
-            arguments, "natural", "--at", "0x1", "10x1", *_niqe(arguments)
-        ),
-        "realtime": lambda: _evaluate(
-            arguments, "realtime", "--preset", "realtime", "--at", "2x1", *_niqe(arguments)
-        ),
         "fp16": lambda: _measure_half(arguments),
         "sweep": lambda: _sweep(arguments, name),
         "pictures": lambda: _draw_pictures(arguments.bundle),
@@ -80,10 +73,6 @@ def measure(arguments: argparse.Namespace) -> None:
         if part in arguments.only:
             print(f"== {part}", flush=True)
             run[part]()
-
-
-def _some(arguments: argparse.Namespace) -> list[str]:
-    return ["--pictures", str(arguments.pictures)]
 
 
 def _niqe(arguments: argparse.Namespace) -> list[str]:
@@ -102,6 +91,7 @@ def _evaluate(
     name = open_bundle(arguments.bundle).manifest.name
     target = result_path(name, part)
     common = [bundle or arguments.bundle, str(arguments.validation), "--engine", "onnx-cpu"]
+    common += _niqe(arguments)
     _check(evaluate([*common, *options, "--json", str(target)]))
 
 
@@ -116,7 +106,8 @@ def _measure_half(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         bundle = str(Path(folder) / "half")
         _check(export_onnx([str(arguments.checkpoint), "-o", bundle, "--precision", "fp16"]))
-        options = ["--at", "0x1", "10x1", "--metrics", *_some(arguments)]
+        some = ["--pictures", str(arguments.pictures)]
+        options = ["--at", "0x1", "10x1", "--metrics", *some]
         _evaluate(arguments, "fp16", *options, bundle=bundle)
     _evaluate(arguments, "fp32", *options)
 
@@ -151,7 +142,9 @@ def _draw_pictures(bundle: str) -> None:
 def _fill_card(card: Path, name: str) -> None:
     tables = {
         "quality": quality_table([_read(name, part) for part in ("balanced", "samples")]),
-        "natural": natural_table([_read(name, part) for part in ("natural", "realtime")]),
+        "natural": natural_table(
+            [_read(name, part) for part in ("balanced", "samples", "realtime")]
+        ),
         "realtime": realtime_table(_read(name, "realtime"), _read(name, "samples")),
         "fp16": precision_table(_read(name, "fp16"), _read(name, "fp32")),
         "pictures": pictures_table(_read(name, "pictures")["pictures"]),
@@ -316,7 +309,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--bundle", default="tiny", help="bundle directory or shipped name")
     parser.add_argument("--checkpoint", type=Path, help="the bundle's weights, for fp16")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--pictures", type=int, default=8, help="pairs of natural and fp16")
+    parser.add_argument("--pictures", type=int, default=8, help="pairs of fp16")
     parser.add_argument("--sweep-pictures", type=int, default=4, help="pairs of the sweep")
     parser.add_argument("--grids", nargs="+", default=["averaging", "steps"])
     parser.add_argument("--niqe-parameters", type=Path, metavar="FILE", help="as train.evaluate")
