@@ -203,12 +203,18 @@ def write_model(path: Path, model: NaturalModel) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Fit the model to a folder of photographs and write it; raises DvsrError."""
-    names = arguments.only.read_text(encoding="utf-8").split("\n") if arguments.only else None
-    only = [name for name in names if name] if names else None
+    only = _read_names(arguments.only) if arguments.only else None
     paths = find_pictures(arguments.sharp, only=only).sharp
     bar = load("tqdm", "train").tqdm(paths, unit="picture")
     write_model(arguments.output, fit(_readable(bar)))
     print(f"fitted to {len(paths)} pictures; wrote {arguments.output}")
+
+
+def _read_names(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path} as a list of names: {error}") from error
 
 
 def _readable(paths: Iterable[Path]) -> Iterable[Image]:
