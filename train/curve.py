@@ -9,6 +9,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -19,6 +20,13 @@ from train.extras import load
 
 CSV = "curve.csv"
 PICTURE = "curve.png"
+
+# What can stand for perception, the most trusted first; lower is better for all.
+AXES = {
+    "lpips": "LPIPS",
+    "niqe": "NIQE",
+    "blur_gap": "distance from the sharp pictures' blur effect",
+}
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -110,9 +118,17 @@ def _to_lines(points: Sequence[Point], *, header: bool = False) -> bytes:
     return text.getvalue().encode()
 
 
-def perception(point: Point) -> float | None:
-    """What stands for perception, lower is better: LPIPS, or the blur gap where it can't be had."""
-    return point.blur_gap if point.lpips is None else point.lpips
+def axis(points: Sequence[Point]) -> str | None:
+    """What stands for perception: the first of AXES that all ``points`` have; None without one."""
+    for name in AXES:
+        if all(getattr(point, name) is not None for point in points):
+            return name
+    return None
+
+
+def perception(point: Point, name: str) -> float:
+    """``name`` of AXES at ``point``; lower is better."""
+    return float(getattr(point, name))
 
 
 def recommend(
@@ -143,11 +159,11 @@ def _highest_psnr(points: Sequence[Point]) -> Point | None:
 
 
 def _nearest_to_both(points: Sequence[Point]) -> Point | None:
-    curve = front(points)
-    if not curve:
+    curve, name = front(points), axis(points)
+    if not curve or name is None:
         return _highest_psnr(points)
     distortion = _scaled([-point.psnr for point in curve])
-    perceived = _scaled([perception(point) or 0.0 for point in curve])
+    perceived = _scaled([perception(point, name) for point in curve])
     distance = [a**2 + b**2 for a, b in zip(distortion, perceived, strict=True)]
     return curve[distance.index(min(distance))]
 
@@ -162,15 +178,15 @@ def front(points: Sequence[Point]) -> list[Point]:
 
     Empty where nothing that stands for perception was measured.
     """
-    measured = [point for point in points if perception(point) is not None]
+    name = axis(points)
+    if name is None:
+        return []
     kept: list[Point] = []
     best = float("inf")
-    for point in sorted(measured, key=lambda p: (-p.psnr, perception(p), p.calls)):
-        value = perception(point)
-        assert value is not None
-        if value < best:
+    for point in sorted(points, key=lambda p: (-p.psnr, perception(p, name), p.calls)):
+        if perception(point, name) < best:
             kept.append(point)
-            best = value
+            best = perception(point, name)
     return kept
 
 
@@ -182,44 +198,78 @@ def draw(
 ) -> None:
     """Draw the curve into ``path``; raises MissingExtraError without matplotlib.
 
-    ``others`` are results of other methods by name; those with the metrics of both axes are drawn.
+    ``points`` have an axis(). ``others`` are results of other methods by name; those with the
+    metrics of both axes are drawn beside ours, in the same unit of perception: they were measured
+    on other pictures.
     """
+    name = axis(points)
+    assert name is not None
     figures = load("matplotlib.figure", "plot")
-    figure = figures.Figure(figsize=(8, 6), layout="constrained")
-    axes = figure.add_subplot()
-    by_lpips = any(point.lpips is not None for point in points)
-    for family in dict.fromkeys((point.method, point.start) for point in points if point.calls):
-        members = [p for p in points if (p.method, p.start) == family and p.calls]
-        label = f"{family[0]}, from {'the guess' if family[1] == 'guess' else 'noise'}"
-        sizes = [12.0 + 8.0 * point.samples for point in members]
-        positions = [p.psnr for p in members], [perception(p) for p in members]
-        axes.scatter(*positions, s=sizes, alpha=0.6, label=label)
-    alone = [point for point in points if not point.calls]
-    axes.scatter(
-        [p.psnr for p in alone],
-        [perception(p) for p in alone],
-        marker="x",
-        c="k",
-        label="predictor",
-    )
-    curve = front(points)
-    axes.plot([p.psnr for p in curve], [perception(p) for p in curve], "k:", linewidth=1)
-    for name, point in chosen.items():
-        axes.annotate(
-            f"{name}: {point.steps}x{point.samples}",
-            (point.psnr, perception(point)),
-            textcoords="offset points",
-            xytext=(6, 6),
-        )
-    axis = "lpips" if by_lpips else "blur_gap"
-    for name, values in others.items():
-        if axis in values and "psnr" in values:
-            axes.scatter([values["psnr"]], [values[axis]], marker="*", c="r")
-            axes.annotate(name, (values["psnr"], values[axis]))
-    axes.set_xlabel("PSNR in dB (right is better)")
-    axes.set_ylabel("LPIPS" if by_lpips else "distance from the sharp pictures' blur effect")
-    axes.set_title("Perception and distortion (lower right is better; larger dots: more samples)")
-    axes.legend()
+    beside = {
+        other: (values["psnr"], values[name])
+        for other, values in others.items()
+        if {"psnr", name} <= values.keys()
+    }
+    figure = figures.Figure(figsize=(12 if beside else 8, 6), layout="constrained")
+    axes, *rest = figure.subplots(1, 2 if beside else 1, squeeze=False)[0]
+    _draw_ours(axes, points, chosen, name)
+    for other_axes in rest:
+        _draw_others(other_axes, beside, name)
     image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=120)
+    figure.savefig(image, format="png", dpi=110)
     write_whole(path, image.getvalue())
+
+
+def _draw_ours(axes: Any, points: Sequence[Point], chosen: Mapping[str, Point], name: str) -> None:
+    def positions(of: Sequence[Point]) -> tuple[list[float], list[float]]:
+        return [p.psnr for p in of], [perception(p, name) for p in of]
+
+    for number, family in enumerate(dict.fromkeys(_family(p) for p in points if p.calls)):
+        members = [p for p in points if p.calls and _family(p) == family]
+        colour, label = f"C{number}", f"{family[0]}, from {family[1]}"
+        sizes = [12.0 + 8.0 * point.samples for point in members]
+        axes.scatter(*positions(members), s=sizes, c=colour, alpha=0.6, label=label)
+        for sampler in dict.fromkeys(p.sampler for p in members):
+            averaged = sorted((p for p in members if p.sampler == sampler), key=lambda p: p.samples)
+            axes.plot(*positions(averaged), c=colour, linewidth=0.8, alpha=0.5)
+            # The sampler's name is its steps; many samplers on one spot would be unreadable.
+            first = averaged[0]
+            axes.annotate(
+                str(first.steps),
+                (first.psnr, perception(first, name)),
+                textcoords="offset points",
+                xytext=(-4, -11),
+                fontsize=7,
+                color=colour,
+            )
+    alone = [point for point in points if not point.calls]
+    axes.scatter(*positions(alone), marker="x", c="k", label="predictor")
+    axes.plot(*positions(front(points)), "k:", linewidth=1)
+    # Leftwards and at rising heights: the best points lie close together at the right.
+    for row, (preset, point) in enumerate(chosen.items()):
+        axes.annotate(
+            f"{preset}: {point.steps}x{point.samples}",
+            (point.psnr, perception(point, name)),
+            textcoords="offset points",
+            xytext=(-24, 4 + 12 * row),
+            ha="right",
+            fontsize=8,
+            arrowprops={"arrowstyle": "-", "linewidth": 0.5, "alpha": 0.5},
+        )
+    axes.set_xlabel("PSNR in dB (right is better)")
+    axes.set_ylabel(f"{AXES[name]} (lower is better)")
+    axes.set_title("Numbers: steps; larger dots: more samples averaged", fontsize=10)
+    axes.legend(fontsize=8)
+
+
+def _draw_others(axes: Any, beside: Mapping[str, tuple[float, float]], name: str) -> None:
+    for other, position in beside.items():
+        axes.scatter(*position, marker="*", c="r")
+        axes.annotate(other, position, textcoords="offset points", xytext=(5, 5))
+    axes.set_xlabel("PSNR in dB (right is better)")
+    axes.set_ylabel(f"{AXES[name]} (lower is better)")
+    axes.set_title("Others, on their own pictures", fontsize=10)
+
+
+def _family(point: Point) -> tuple[str, str]:
+    return point.method, "the guess" if point.start == "guess" else "noise"

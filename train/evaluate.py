@@ -52,7 +52,8 @@ class Evaluation(msgspec.Struct, frozen=True):
     """A result file: the scores and what they were measured with.
 
     ``sha256`` is that of a bundle's manifest, which holds the checksums of its other files, or of
-    the checkpoint. ``not_measured`` says of each metric left out why.
+    the checkpoint. ``not_measured`` says of each metric left out why. ``niqe_parameters`` is the
+    sha256 of the file with NIQE's natural model: values under another one don't compare.
     """
 
     made_by: str
@@ -68,6 +69,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     versions: dict[str, str]
     not_measured: dict[str, str]
     scores: tuple[Score, ...]
+    niqe_parameters: str | None = None
 
 
 def evaluate(
@@ -138,8 +140,9 @@ def measure(
                     blurred=psnr(sharp, blurred),
                     deblurred=psnr(sharp, picture),
                     sharp_kept=None if kept is None else psnr(sharp, kept),
-                    metrics={n: m(picture, sharp) for n, m in metrics.pictures.items()},
-                    input_metrics={n: m(blurred, sharp) for n, m in metrics.pictures.items()},
+                    metrics=metrics.measure(picture, sharp),
+                    input_metrics=metrics.measure(blurred, sharp),
+                    sharp_metrics=metrics.measure(sharp, sharp),
                     spread=measure_spread(std, error, setting.samples) if spread else None,
                 )
                 bar.update()
@@ -223,6 +226,22 @@ def describe(
         versions=versions(),
         not_measured=missing,
         scores=scores,
+        niqe_parameters=checksum_of(arguments.niqe_parameters),
+    )
+
+
+def checksum_of(path: Path | None) -> str | None:
+    """sha256 of a file that was read before; None for none."""
+    return None if path is None else sha256(path.read_bytes())
+
+
+def add_niqe_parameters(parser: argparse.ArgumentParser) -> None:
+    """The option that gives NIQE its natural model."""
+    parser.add_argument(
+        "--niqe-parameters",
+        type=Path,
+        metavar="FILE",
+        help=".npz or .mat with NIQE's natural model (python -m train.naturalness makes one)",
     )
 
 
@@ -241,6 +260,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--at", nargs="+", default=["10x4"], metavar="STEPSxSAMPLES")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--metrics", nargs="*", choices=NAMES, help="beside PSNR (default: all)")
+    add_niqe_parameters(parser)
     parser.add_argument("--sharp", action="store_true", help="also deblur the sharp pictures")
     parser.add_argument("--std", action="store_true", help="compare the samples' spread and error")
     parser.add_argument("--beside", type=Path, metavar="CSV", help="rows of other methods to show")
@@ -270,7 +290,7 @@ def run(arguments: argparse.Namespace) -> None:
     others = read_others(arguments.beside) if arguments.beside else {}
     found = find_pictures(arguments.data, split=arguments.split, blur=arguments.blur_kind)
     pictures = take_evenly(found, arguments.pictures)
-    metrics = open_metrics(arguments.metrics)
+    metrics = open_metrics(arguments.metrics, niqe_parameters=arguments.niqe_parameters)
     with open_model(arguments.model, arguments.engine) as session:
         rows, sets = measure_all(
             session,

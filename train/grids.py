@@ -76,7 +76,35 @@ def quick_grid() -> Grid:
     return Grid(samplers, (1, 4))
 
 
-GRIDS = {"paper": paper_grid, "short": short_grid, "quick": quick_grid}
+# Of the paper's grid: steps times final beta is 10, so that all end equally noisy. Ten steps reach
+# half of it at most. What takes more steps is in the whole grid.
+_LADDER = tuple(
+    SamplerConfig(steps=steps, beta_end=end) for steps, end in ((10, 0.5), (20, 0.5), (50, 0.2))
+)
+
+
+def averaging_grid() -> Grid:
+    """Ten steps from pure noise, ever more samples averaged: what the paper calls SA."""
+    return Grid(_LADDER[:1], (1, 2, 4, 8))
+
+
+def steps_grid() -> Grid:
+    """Ever more steps and no averaging, from pure noise and from the predictor's guess."""
+    guess = (_from_guess(steps) for steps in (1, 2, 4, 10, 20))
+    return Grid((SamplerConfig(steps=0), *_LADDER, *guess), (1,))
+
+
+def _from_guess(steps: int) -> SamplerConfig:
+    return SamplerConfig("ancestral", "log-snr", steps, cleanest=9.0, noisiest=3.0, start="guess")
+
+
+GRIDS = {
+    "paper": paper_grid,
+    "short": short_grid,
+    "quick": quick_grid,
+    "averaging": averaging_grid,
+    "steps": steps_grid,
+}
 
 
 def describe(sampler: SamplerConfig) -> str:

@@ -3,17 +3,20 @@
     psnr         peak signal-to-noise ratio in dB                              OpenCV
     ssim         structural similarity, Wang et al. 2004                       scikit-image
     blur_effect  how blurred without a reference, 0 to 1, Crete et al. 2007    scikit-image
-    lpips, niqe  Zhang et al. 2018; Mittal et al. 2013                         pyiqa
+    niqe         how unnatural without a reference, Mittal et al. 2013         train.naturalness
+    lpips        Zhang et al. 2018, AlexNet                                    torchmetrics
     fid, kid     Heusel et al. 2017; Binkowski et al. 2018                     torchmetrics
 
-The last four need weights that their libraries fetch. What cannot be opened is not measured, and
-the reason is kept.
+NIQE wants a model of natural pictures, given as a file; the last three fetch the weights of
+networks. What cannot be opened is not measured, and the reason is kept.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -22,6 +25,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import MissingExtraError, OptionError
 from train.extras import load
+from train.naturalness import SMALLEST_PX, niqe, read_model
 
 Image = NDArray[np.uint8]
 PictureMetric = Callable[[Image, Image], float]
@@ -35,12 +39,22 @@ _KID_SUBSET = 1000
 class Metrics:
     """Metrics that could be opened, by name; ``missing`` says of each other one why not.
 
-    Each of ``pictures`` is called with a deblurred and a sharp picture, uint8 (H, W, 3).
+    Each of ``pictures`` is called with a deblurred and a sharp picture, uint8 (H, W, 3), and gives
+    nan for a picture that is too small for it.
     """
 
     pictures: dict[str, PictureMetric] = field(default_factory=dict)
     sets: dict[str, PatchDistance] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+
+    def measure(self, image: Image, sharp: Image) -> dict[str, float]:
+        """Every metric of ``image`` by name, without those that it is too small for."""
+        values = {name: metric(image, sharp) for name, metric in self.pictures.items()}
+        for name in [name for name, value in values.items() if math.isnan(value)]:
+            del values[name]
+            height, width = image.shape[:2]
+            self.missing[name] = f"a picture of {width}x{height} is too small for it"
+        return values
 
 
 def psnr(a: Image, b: Image) -> float:
@@ -48,20 +62,25 @@ def psnr(a: Image, b: Image) -> float:
     return float(cv2.PSNR(a, b))
 
 
-def open_metrics(names: Sequence[str] | None = None) -> Metrics:
+def open_metrics(
+    names: Sequence[str] | None = None, *, niqe_parameters: Path | None = None
+) -> Metrics:
     """Open the named metrics (None: all but PSNR, which is always measured).
 
-    Raises OptionError for an unknown name.
+    ``niqe_parameters`` is the file of NIQE's natural model. Raises OptionError for an unknown name,
+    and DataError where that file holds no such model.
     """
     metrics = Metrics()
     for name in NAMES if names is None else names:
+        if name not in NAMES:
+            raise OptionError(f"got metric '{name}'; wanted are some of {', '.join(NAMES)}")
         try:
-            if name in _PICTURE_METRICS:
-                metrics.pictures[name] = _PICTURE_METRICS[name]()
+            if name == "niqe":
+                metrics.pictures[name] = _open_niqe(niqe_parameters)
             elif name in _SET_METRICS:
                 metrics.sets[name] = open_distance(name)
             else:
-                raise OptionError(f"got metric '{name}'; wanted are some of {', '.join(NAMES)}")
+                metrics.pictures[name] = _PICTURE_METRICS[name]()
         except MissingExtraError as error:
             metrics.missing[name] = str(error)
         except (OSError, RuntimeError, ValueError) as error:
@@ -138,19 +157,36 @@ def _open_blur_effect() -> PictureMetric:
     return lambda a, _: float(blur_effect(a, channel_axis=2))
 
 
-def _open_pyiqa(name: str) -> PictureMetric:
-    metric = load("pyiqa", "metrics").create_metric(name, device="cpu")
+def _open_niqe(parameters: Path | None) -> PictureMetric:
+    if parameters is None:
+        raise MissingExtraError(
+            "it wants a model of natural pictures; make one with python -m train.naturalness SHARP "
+            "-o natural.npz, or take the authors', and give it as --niqe-parameters"
+        )
+    model = read_model(parameters)
 
-    def measure(a: Image, b: Image) -> float:
+    def measure(image: Image, _: Image) -> float:
+        return math.nan if min(image.shape[:2]) < SMALLEST_PX else niqe(image, model)
+
+    return measure
+
+
+def _open_lpips() -> PictureMetric:
+    load("torchvision", "metrics")
+    kind = load("torchmetrics.image.lpip", "metrics").LearnedPerceptualImagePatchSimilarity
+    metric = kind(net_type="alex", normalize=True)
+
+    def measure(image: Image, sharp: Image) -> float:
         import torch
 
-        tensors = (
-            torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].float() / 255.0
-            for image in (a, b)
+        first, second = (
+            torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))[None].float() / 255.0
+            for x in (image, sharp)
         )
-        first, second = tensors
         with torch.inference_mode():
-            return float(metric(first, second) if name == "lpips" else metric(first))
+            value = float(metric(first, second))
+        metric.reset()
+        return value
 
     return measure
 
@@ -158,11 +194,10 @@ def _open_pyiqa(name: str) -> PictureMetric:
 _PICTURE_METRICS: dict[str, Callable[[], PictureMetric]] = {
     "ssim": _open_ssim,
     "blur_effect": _open_blur_effect,
-    "lpips": lambda: _open_pyiqa("lpips"),
-    "niqe": lambda: _open_pyiqa("niqe"),
+    "lpips": _open_lpips,
 }
 _SET_METRICS = {
     "fid": ("torchmetrics.image.fid", "FrechetInceptionDistance"),
     "kid": ("torchmetrics.image.kid", "KernelInceptionDistance"),
 }
-NAMES = (*_PICTURE_METRICS, *_SET_METRICS)
+NAMES = (*_PICTURE_METRICS, "niqe", *_SET_METRICS)

@@ -41,7 +41,10 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One picture at one setting: PSNR in dB, and other metrics of input and output by name."""
+    """One picture at one setting: PSNR in dB, and other metrics by name.
+
+    ``metrics`` are the output's, ``input_metrics`` the input's, ``sharp_metrics`` the original's.
+    """
 
     group: str
     picture: str
@@ -51,6 +54,7 @@ class Row(msgspec.Struct, frozen=True):
     sharp_kept: float | None = None
     metrics: dict[str, float] = {}
     input_metrics: dict[str, float] = {}
+    sharp_metrics: dict[str, float] = {}
     spread: Spread | None = None
 
 
@@ -59,7 +63,8 @@ class Score(msgspec.Struct, frozen=True):
 
     ``blurred`` is the input's PSNR, ``deblurred`` the output's. ``sharp_kept`` and
     ``sharp_kept_min`` compare sharp pictures with what deblurring makes of them; None where not
-    asked for. ``metrics`` are the output's other metrics, ``input_metrics`` the input's.
+    asked for. ``metrics`` are the output's other metrics, ``input_metrics`` the input's, and
+    ``sharp_metrics`` those of the originals, which is what a metric without a reference aims at.
     """
 
     group: str
@@ -73,6 +78,7 @@ class Score(msgspec.Struct, frozen=True):
     sharp_kept_min: float | None = None
     metrics: dict[str, float] = {}
     input_metrics: dict[str, float] = {}
+    sharp_metrics: dict[str, float] = {}
     spread: Spread | None = None
 
 
@@ -137,12 +143,15 @@ def _score(group: str, setting: Setting, rows: Sequence[Row], sets: Mapping[str,
         sharp_kept_min=round(min(kept), 2) if kept else None,
         metrics={**_means([row.metrics for row in rows]), **sets},
         input_metrics=_means([row.input_metrics for row in rows]),
+        sharp_metrics=_means([row.sharp_metrics for row in rows]),
         spread=_mean_spread([row.spread for row in rows if row.spread is not None]),
     )
 
 
 def _means(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: round(float(np.mean([v[name] for v in values])), 4) for name in values[0]}
+    """Means of what every picture has a value of."""
+    names = [name for name in values[0] if all(name in v for v in values)]
+    return {name: round(float(np.mean([v[name] for v in values])), 4) for name in names}
 
 
 def _mean_spread(spreads: Sequence[Spread]) -> Spread | None:
@@ -185,6 +194,7 @@ def to_paper_table(scores: Sequence[Score], others: Mapping[str, Mapping[str, fl
     first = whole[0]
     rows = {
         **others,
+        "sharp originals": first.sharp_metrics,
         "blurred": {**first.input_metrics, "psnr": first.blurred},
         **{f"ours, {s.steps} x {s.samples}": {**s.metrics, "psnr": s.deblurred} for s in whole},
     }
@@ -234,7 +244,8 @@ def to_csv(rows: Sequence[Row]) -> bytes:
     """One line for each picture and setting."""
     lines = [_to_line(row) for row in rows]
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
+    columns = dict.fromkeys(name for line in lines for name in line)
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
     return text.getvalue().encode()
@@ -249,6 +260,7 @@ def _to_line(row: Row) -> dict[str, object]:
         "sharp_kept_db": row.sharp_kept,
         **{f"blurred_{name}": value for name, value in row.input_metrics.items()},
         **{f"deblurred_{name}": value for name, value in row.metrics.items()},
+        **{f"sharp_{name}": value for name, value in row.sharp_metrics.items()},
         **{f"spread_{name}": value for name, value in spread.items()},
     }
     return {

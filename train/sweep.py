@@ -23,8 +23,8 @@ from runtime.files import to_json, write_whole
 from runtime.images import from_model, read_image
 from runtime.samplers import SamplerConfig, Table, compile_table
 from runtime.version import __version__
-from train.curve import CSV, PICTURE, Point, PointFile, draw, perception, recommend
-from train.evaluate import take_evenly
+from train.curve import AXES, CSV, PICTURE, Point, PointFile, axis, draw, perception, recommend
+from train.evaluate import add_niqe_parameters, checksum_of, take_evenly
 from train.extras import load
 from train.grids import GRIDS, Grid, describe
 from train.layouts import Pictures, find_pictures
@@ -48,6 +48,7 @@ class Circumstances(msgspec.Struct, frozen=True):
     data_sha256: str
     pictures: int
     seed: int
+    niqe_parameters: str | None = None
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -109,7 +110,7 @@ def average_samples(
 
 
 def _measure(picture: Image, sharp: Image, metrics: Metrics) -> dict[str, float]:
-    values = {name: metric(picture, sharp) for name, metric in metrics.pictures.items()}
+    values = metrics.measure(picture, sharp)
     if "blur_effect" in values:
         wanted = metrics.pictures["blur_effect"](sharp, sharp)
         values["blur_gap"] = abs(values["blur_effect"] - wanted)
@@ -117,7 +118,8 @@ def _measure(picture: Image, sharp: Image, metrics: Metrics) -> dict[str, float]
 
 
 def _to_point(sampler: SamplerConfig, samples: int, values: list[dict[str, float]]) -> Point:
-    means = {name: round(float(np.mean([v[name] for v in values])), 5) for name in values[0]}
+    names = [name for name in values[0] if all(name in v for v in values)]
+    means = {name: round(float(np.mean([v[name] for v in values])), 5) for name in names}
     return Point(
         method=sampler.method,
         schedule=sampler.schedule,
@@ -235,6 +237,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", choices=("train", "val", "test"), default="test")
     parser.add_argument("--blur-kind", metavar="NAME", help="kind of blur, such as blur_gamma")
     parser.add_argument("--engine", default="auto")
+    add_niqe_parameters(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--most-calls",
@@ -254,9 +257,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Sweep, draw, recommend, and write presets if asked to; raises DvsrError."""
     others = read_others(arguments.beside) if arguments.beside else {}
     bundle = open_bundle(arguments.bundle)
-    found = find_pictures(arguments.data, split=arguments.split, blur=arguments.blur_kind)
-    pictures = take_evenly(found, arguments.pictures)
-    metrics = open_metrics(METRICS)
+    everything = find_pictures(arguments.data, split=arguments.split, blur=arguments.blur_kind)
+    pictures = take_evenly(everything, arguments.pictures)
+    metrics = open_metrics(METRICS, niqe_parameters=arguments.niqe_parameters)
     engine = open_engine(arguments.engine, bundle)
     record = _describe(arguments, bundle, engine, pictures, metrics)
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -267,9 +270,10 @@ def run(arguments: argparse.Namespace) -> None:
         grid = GRIDS[name]()
         if grid.left_out:
             print(f"grid {name}: {grid.left_out}; left out")
-        points += sweep(
+        found = sweep(
             bundle, engine, pictures, grid, arguments.output, metrics=metrics, seed=arguments.seed
         )
+        points += [point for point in found if point not in points]
     chosen = recommend(points, calls=arguments.most_calls)
     record = msgspec.structs.replace(record, recommended=chosen)
     write_whole(arguments.output / CIRCUMSTANCES, to_json(record))
@@ -303,6 +307,7 @@ def _describe(
             data_sha256=fingerprint(pictures),
             pictures=len(pictures),
             seed=arguments.seed,
+            niqe_parameters=checksum_of(arguments.niqe_parameters),
         ),
         versions=versions(),
         not_measured=metrics.missing,
@@ -312,14 +317,12 @@ def _describe(
 def _say(points: Sequence[Point], chosen: Mapping[str, Point], metrics: Metrics) -> None:
     for name, reason in metrics.missing.items():
         print(f"{name} not measured: {reason}")
-    if points[0].lpips is None:
-        print("perception is judged by the distance from the sharp pictures' blur effect")
+    judged = axis(points)
     for name, point in chosen.items():
-        perceived = perception(point)
-        shown = "not measured" if perceived is None else f"{perceived:.4f}"
+        perceived = "" if judged is None else f", {AXES[judged]} {perception(point, judged):.4f}"
         print(
             f"{name}: {describe(point.sampler)}, {_samples(point.samples)}: "
-            f"{point.psnr:.2f} dB, perception {shown}"
+            f"{point.psnr:.2f} dB{perceived}"
         )
 
 
@@ -329,7 +332,7 @@ def _draw(
     chosen: Mapping[str, Point],
     others: Mapping[str, Mapping[str, float]],
 ) -> None:
-    if perception(points[0]) is None:
+    if axis(points) is None:
         print("not drawn: nothing that stands for perception was measured")
         return
     try:

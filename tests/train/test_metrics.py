@@ -37,6 +37,21 @@ def test_blurring_lowers_similarity_and_raises_the_blur_effect(photograph: Image
     assert metrics["blur_effect"](blurred, sharp) > metrics["blur_effect"](sharp, sharp) + 0.05
 
 
+def test_a_picture_too_small_for_a_metric_is_measured_by_the_others(
+    natural: Path, photograph: Image
+) -> None:
+    metrics = open_metrics(["niqe", "blur_effect"], niqe_parameters=natural)
+    image = photograph[:191, :400]
+    assert list(metrics.measure(image, image)) == ["blur_effect"]
+    assert metrics.missing == {"niqe": "a picture of 400x191 is too small for it"}
+
+
+def test_niqe_without_a_natural_model_says_how_to_make_one() -> None:
+    metrics = open_metrics(["niqe"])
+    assert not metrics.pictures
+    assert "python -m train.naturalness" in metrics.missing["niqe"]
+
+
 def test_a_720p_picture_has_the_papers_15_patches() -> None:
     image = np.zeros((720, 1280, 3), np.uint8)
     image[240:480, 256:512] = 7
@@ -70,10 +85,10 @@ def test_distances_between_sets_grow_with_what_differs(name: str) -> None:
 def test_a_metric_without_its_library_is_named_with_the_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "pyiqa", None)
-    metrics = open_metrics(["niqe", "ssim"])
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    metrics = open_metrics(["lpips", "ssim"])
     assert list(metrics.pictures) == ["ssim"]
-    assert "dvsr-edge[metrics]" in metrics.missing["niqe"]
+    assert "dvsr-edge[metrics]" in metrics.missing["lpips"]
 
 
 def test_an_unknown_metric_is_refused() -> None:

@@ -17,9 +17,9 @@ from runtime.bundle import open_bundle
 from runtime.engines import open_engine
 from runtime.errors import BundleError, DataError
 from runtime.images import read_image
-from runtime.samplers import SamplerConfig
+from runtime.samplers import SamplerConfig, with_steps
 from runtime.session import Session
-from train.curve import CSV, PICTURE, Point, PointFile, front, read_points, recommend
+from train.curve import CSV, PICTURE, Point, PointFile, axis, draw, front, read_points, recommend
 from train.grids import GRIDS, Grid, paper_grid, short_grid
 from train.layouts import Pictures, find_pictures
 from train.metrics import Metrics, psnr
@@ -163,6 +163,34 @@ def test_without_a_measure_of_perception_balanced_is_the_best_it_can_afford() ->
     points = [make_point(25.0, None, 10, 8), make_point(24.0, None, 10, 4)]
     assert recommend(points)["balanced"] == points[1]
     assert "realtime" not in recommend(points)
+
+
+def test_perception_is_judged_by_the_best_metric_that_all_points_have() -> None:
+    plain = make_point(25.0, 0.30)
+    natural = msgspec.structs.replace(plain, niqe=4.0)
+    assert axis([natural, natural]) == "niqe"
+    # A sweep may have gone on after a library was installed: scales are never mixed.
+    assert axis([natural, plain]) == "blur_gap"
+    assert axis([make_point(25.0, None)]) is None
+
+
+def test_other_methods_are_drawn_on_axes_of_their_own(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    points = [msgspec.structs.replace(make_point(25.0 + n, 0.3), niqe=4.0 + n) for n in range(2)]
+    for name, others in (("alone", {}), ("beside", {"another": {"psnr": 31.0, "niqe": 3.5}})):
+        draw(tmp_path / name, points, {}, others)
+    widths = [read_image(tmp_path / name).shape[1] for name in ("alone", "beside")]
+    assert widths[1] == 1.5 * widths[0]
+
+
+def test_the_papers_two_facts_have_grids_of_their_own() -> None:
+    averaging, steps = GRIDS["averaging"](), GRIDS["steps"]()
+    assert {sampler.steps for sampler in averaging.samplers} == {10}
+    assert max(averaging.samples) == 8
+    assert steps.samples == (1,)
+    # All may start from pure noise.
+    for sampler in steps.samplers:
+        assert with_steps(sampler, sampler.steps) == sampler
 
 
 def test_a_file_of_another_kind_is_no_curve(tmp_path: Path) -> None:
