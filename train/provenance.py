@@ -12,7 +12,7 @@ from pathlib import Path
 from runtime.version import __version__
 from train.layouts import Pictures
 
-_LIBRARIES = ("numpy", "opencv-python", "onnxruntime", "scikit-image", "torch")
+_LIBRARIES = ("numpy", "opencv-python", "onnxruntime", "scikit-image", "scipy", "torch")
 
 # A public set of tens of thousands of pictures is known by its own name; its list would be longer
 # than the weights, and take minutes to make.
