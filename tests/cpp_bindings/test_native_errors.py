@@ -155,7 +155,11 @@ def test_numbers_that_are_not_finite_are_refused_in_the_same_words(
     bundle = tmp_path / "bundle"
     shutil.copytree(small_bundle, bundle)
     graph = onnx.load(bundle / "predictor.onnx")
-    bias = next(each for each in graph.graph.initializer if len(each.dims) == 1)
+    bias = next(
+        each
+        for each in graph.graph.initializer
+        if each.data_type == onnx.TensorProto.FLOAT and len(each.dims) == 1
+    )
     broken = np.full(tuple(bias.dims), np.nan, np.float32)
     bias.CopyFrom(onnx.numpy_helper.from_array(broken, bias.name))
     data = graph.SerializeToString()
