@@ -21,8 +21,9 @@ public:
         const std::array<Ort::Value, 1> given{tensor(y)};
         std::array<Ort::Value, 1> wanted{tensor(guess)};
         onnx::run(y, [&] {
-            graphs_.predictor.Run(Ort::RunOptions{nullptr}, inputs.data(), given.data(),
-                                  given.size(), outputs.data(), wanted.data(), wanted.size());
+            graphs_.predictor.session().Run(Ort::RunOptions{nullptr}, inputs.data(), given.data(),
+                                            given.size(), outputs.data(), wanted.data(),
+                                            wanted.size());
         });
     }
 
@@ -34,8 +35,8 @@ public:
                                               tensor(row)};
         std::array<Ort::Value, 2> wanted{tensor(z_next), tensor(residual)};
         onnx::run(y, [&] {
-            graphs_.step.Run(Ort::RunOptions{nullptr}, inputs.data(), given.data(), given.size(),
-                             outputs.data(), wanted.data(), wanted.size());
+            graphs_.step.session().Run(Ort::RunOptions{nullptr}, inputs.data(), given.data(),
+                                       given.size(), outputs.data(), wanted.data(), wanted.size());
         });
     }
 

@@ -33,10 +33,10 @@ void run_bound(Ort::Session& session, const Ort::IoBinding& binding) {
 
 void DeviceEngine::predict(const Planes& y, Planes& guess) {
     run(y, [&] {
-        Ort::IoBinding binding(graphs_.predictor);
+        Ort::IoBinding binding(graphs_.predictor.session());
         binding.BindInput("y", tensor(y));
         binding.BindOutput("guess", tensor(guess));
-        run_bound(graphs_.predictor, binding);
+        run_bound(graphs_.predictor.session(), binding);
     });
 }
 
@@ -44,7 +44,7 @@ void DeviceEngine::step(const Planes& z, const Planes& y, const Planes& noise,
                         const Planes& previous, const FloatRow& row, Planes& z_next,
                         Planes& residual) {
     run(y, [&] {
-        Ort::IoBinding binding(graphs_.step);
+        Ort::IoBinding binding(graphs_.step.session());
         binding.BindInput("z", tensor(z));
         binding.BindInput("y", tensor(y));
         binding.BindInput("noise", tensor(noise));
@@ -52,7 +52,7 @@ void DeviceEngine::step(const Planes& z, const Planes& y, const Planes& noise,
         binding.BindInput("row", tensor(row));
         binding.BindOutput("z_next", tensor(z_next));
         binding.BindOutput("residual", tensor(residual));
-        run_bound(graphs_.step, binding);
+        run_bound(graphs_.step.session(), binding);
     });
 }
 
@@ -61,9 +61,10 @@ Planes DeviceEngine::sample(const Table& table, const Planes& y, const Noise& no
     Planes end = silent;
     const Planes start = start_of(table, noise);
     run(y, [&] {
-        const Pair states(graphs_.step, device_, y), residuals(graphs_.step, device_, y);
+        const Pair states(graphs_.step.session(), device_, y),
+            residuals(graphs_.step.session(), device_, y);
         // Binding an input that lies elsewhere copies it to the device, once.
-        Ort::IoBinding binding(graphs_.step);
+        Ort::IoBinding binding(graphs_.step.session());
         binding.BindInput("y", tensor(y));
         binding.BindInput("z", tensor(start));
         binding.BindInput("previous", tensor(silent));
@@ -85,7 +86,7 @@ Planes DeviceEngine::sample(const Table& table, const Planes& y, const Noise& no
                 binding.BindOutput("z_next", tensor(end));
             }
             binding.BindOutput("residual", residuals.turn(step));
-            run_bound(graphs_.step, binding);
+            run_bound(graphs_.step.session(), binding);
             binding.BindInput("z", states.turn(step));
             binding.BindInput("previous", residuals.turn(step));
         }

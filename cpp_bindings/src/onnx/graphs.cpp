@@ -12,9 +12,12 @@ Ort::Env& environment() {
     return env;
 }
 
-Ort::Session open(const std::filesystem::path& graph, const Ort::SessionOptions& options) {
+Ort::Session open(const std::filesystem::path& graph, const Ort::SessionOptions& options,
+                  LateWorkers& workers) {
+    Ort::SessionOptions own = options.Clone();
+    workers.add_to(own);
     try {
-        return Ort::Session(environment(), graph.c_str(), options);
+        return Ort::Session(environment(), graph.c_str(), own);
     } catch (const Ort::Exception& error) {
         throw Error(ErrorKind::engine, "ONNX Runtime cannot open " + graph.string() + ": " +
                                            error.what() + "; export it again");
@@ -39,14 +42,15 @@ Ort::SessionOptions plain_options() {
     return options;
 }
 
+Graph::Graph(const std::filesystem::path& file, const Ort::SessionOptions& options)
+    : workers_(std::make_unique<LateWorkers>()), session_(open(file, options, *workers_)) {}
+
 Graphs open_graphs(const Bundle& bundle, const Ort::SessionOptions& options) {
     const Manifest& manifest = bundle.manifest;
     auto step = std::async(std::launch::async,
-                           [&] { return open(bundle.directory / manifest.step_file, options); });
-    Graphs graphs;
-    graphs.predictor = open(bundle.directory / manifest.predictor_file, options);
-    graphs.step = step.get();
-    return graphs;
+                           [&] { return Graph(bundle.directory / manifest.step_file, options); });
+    Graph predictor(bundle.directory / manifest.predictor_file, options);
+    return {std::move(predictor), step.get()};
 }
 
 Ort::Value tensor(const Planes& planes) {

@@ -2,17 +2,36 @@
 
 #include <onnxruntime_cxx_api.h>
 
+#include <memory>
 #include <string>
 
 #include "dvsr/error.hpp"
 #include "engine.hpp"
+#include "onnx/late_workers.hpp"
 
 namespace dvsr::onnx {
 
-/// The two graphs of a bundle, opened.
+/// A graph, opened.
+class Graph {
+public:
+    /// Throws Error (engine).
+    Graph(const std::filesystem::path& file, const Ort::SessionOptions& options);
+
+    /// The session, to be run.
+    Ort::Session& session() {
+        workers_->begin();
+        return session_;
+    }
+
+private:
+    std::unique_ptr<LateWorkers> workers_;
+    Ort::Session session_;
+};
+
+/// The two graphs of a bundle.
 struct Graphs {
-    Ort::Session predictor{nullptr};
-    Ort::Session step{nullptr};
+    Graph predictor;
+    Graph step;
 };
 
 /// What every session of this library is opened with; providers may be added.
