@@ -1,16 +1,18 @@
 """What the C++ side costs beside Python's: its loop, and the way to the first picture.
 
-Run from the repository's root, with ``dvsr_native`` installed and ``dvsr-deblur`` built::
+Run from the repository's root, with the C++ side built::
 
-    python cpp_bindings/scripts/measure.py loop -o benchmarks/native-loop.json
-    python cpp_bindings/scripts/measure.py cold -o benchmarks/native-cold.json
+    PYTHONPATH=. python cpp_bindings/scripts/measure.py loop -o benchmarks/native-loop.json
+    PYTHONPATH=. python cpp_bindings/scripts/measure.py cold -o benchmarks/native-cold.json
 
-Everything compared takes turns, so that what else the machine does hits all alike.
+Everything compared takes turns, so that what else the machine does hits all alike. CPU times are
+those of all threads, with their waiting for work.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import resource
@@ -83,18 +85,43 @@ def main() -> None:
 
 def measure_loop(bundle: Bundle, arguments: argparse.Namespace) -> Times:
     """Milliseconds of one call in C++ and in Python, and of nothing but the graphs they run."""
-    import dvsr_native
-
     picture = make_pictures(1, arguments.side, arguments.side)
     options = {} if arguments.preset is None else {"preset": arguments.preset}
-    native = dvsr_native.Session(bundle.directory, engine="onnx-cpu")
+    native = native_call(bundle, arguments, picture)
     python = Session(bundle.directory, engine="onnx-cpu")
     calls = {
-        "c++": lambda: native.deblur(picture, **options),
+        "c++": native,
         "python": lambda: python.deblur(picture, **options),
         "onnx runtime calls": graphs_alone(bundle, arguments),
     }
     return alternate(calls, arguments.rounds)
+
+
+def native_call(
+    bundle: Bundle, arguments: argparse.Namespace, picture: np.ndarray
+) -> Callable[[], None]:
+    """One call through the C header, into an array of its own."""
+    sys.path.insert(0, str(ROOT / "tests" / "cpp_bindings"))
+    from native_library import FROM_PRESET, Library, Options, Picture
+
+    functions = ctypes.CDLL(str(next(arguments.built.parent.glob("lib*/**/libdvsr.so"))))
+    session = Library(functions).open(bundle.directory)
+    blurred = np.ascontiguousarray(picture).reshape(arguments.side, arguments.side, 3)
+    sharp = np.empty_like(blurred)
+    size = (arguments.side, arguments.side, 3, 0)
+    images = [
+        Picture(ctypes.sizeof(Picture), image.ctypes.data, *size) for image in (blurred, sharp)
+    ]
+    preset = None if arguments.preset is None else arguments.preset.encode()
+    options = Options(ctypes.sizeof(Options), FROM_PRESET, FROM_PRESET, 0, preset)
+
+    def call(_kept: object = (session, blurred, sharp)) -> None:
+        source, target = map(ctypes.byref, images)
+        status = functions.dvsr_deblur(session.handle, source, ctypes.byref(options), target, None)
+        if status != 0:
+            raise RuntimeError(functions.dvsr_last_error().decode())
+
+    return call
 
 
 def graphs_alone(bundle: Bundle, arguments: argparse.Namespace) -> Callable[[], None]:
@@ -130,7 +157,7 @@ def graphs_alone(bundle: Bundle, arguments: argparse.Namespace) -> Callable[[], 
 
 def alternate(calls: dict[str, Callable[[], object]], rounds: int) -> Times:
     """Milliseconds of each, in rounds that begin with another one each time."""
-    times: Times = {name: [] for name in calls}
+    times: Times = {name: [] for call in calls for name in (call, f"{call}, CPU")}
     names = list(calls)
     for _ in range(2):  # caches and clocks settle
         for call in calls.values():
@@ -138,9 +165,10 @@ def alternate(calls: dict[str, Callable[[], object]], rounds: int) -> Times:
     for turn in range(rounds):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             time.sleep(0.05)  # the threads of the one before still spin for a moment
-            began = time.perf_counter()
+            began, used = time.perf_counter(), time.process_time()
             calls[name]()
             times[name].append(1000.0 * (time.perf_counter() - began))
+            times[f"{name}, CPU"].append(1000.0 * (time.process_time() - used))
     return times
 
 

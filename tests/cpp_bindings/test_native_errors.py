@@ -155,13 +155,9 @@ def test_numbers_that_are_not_finite_are_refused_in_the_same_words(
     bundle = tmp_path / "bundle"
     shutil.copytree(small_bundle, bundle)
     graph = onnx.load(bundle / "predictor.onnx")
-    bias = next(
-        each
-        for each in graph.graph.initializer
-        if each.data_type == onnx.TensorProto.FLOAT and len(each.dims) == 1
-    )
-    broken = np.full(tuple(bias.dims), np.nan, np.float32)
-    bias.CopyFrom(onnx.numpy_helper.from_array(broken, bias.name))
+    weight = next(each for each in graph.graph.initializer if len(each.dims) == 4)
+    broken = np.full(tuple(weight.dims), np.nan, np.float32)
+    weight.CopyFrom(onnx.numpy_helper.from_array(broken, weight.name))
     data = graph.SerializeToString()
     (bundle / "predictor.onnx").write_bytes(data)
     checksum = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
