@@ -26,6 +26,7 @@ constexpr std::int64_t kMaxMultiplePx = 4096;
 constexpr std::int64_t kMaxTilingNumber = 1 << 20;
 // A bundle has a handful of files; a hostile list of them gets no thread for each.
 constexpr std::size_t kThreads = 8;
+constexpr std::size_t kPieceBytes = std::size_t{1} << 17;
 constexpr char kManifest[] = "manifest.json";
 constexpr char kTables[] = "tables.json";
 constexpr char kDefault[] = "tiny";
@@ -53,6 +54,24 @@ std::string read(const fs::path& path) {
         refuse("cannot read " + path.string() + ": " + std::strerror(errno != 0 ? errno : EIO));
     }
     return content;
+}
+
+/// Size and checksum of a file, read piece by piece: what is read once need not lie in memory.
+FileEntry digest(const fs::path& path) {
+    errno = 0;
+    std::ifstream file(path, std::ios::binary);
+    std::vector<char> piece(kPieceBytes);
+    Sha256 checksum;
+    std::int64_t bytes = 0;
+    do {
+        file.read(piece.data(), static_cast<std::streamsize>(piece.size()));
+        checksum.add(piece.data(), static_cast<std::size_t>(file.gcount()));
+        bytes += file.gcount();
+    } while (file);
+    if (!file.eof()) {
+        refuse("cannot read " + path.string() + ": " + std::strerror(errno != 0 ? errno : EIO));
+    }
+    return {bytes, checksum.text()};
 }
 
 std::string shipped_names() {
@@ -151,11 +170,10 @@ void check_file(const fs::path& directory, const std::string& name, const FileEn
     if (!fs::is_regular_file(path)) {
         refuse(directory.string() + " lacks " + name + "; copy or export the bundle again");
     }
-    const std::string data = read(path);
-    const std::string found = sha256(data);
-    if (static_cast<std::int64_t>(data.size()) != entry.bytes || found != entry.sha256) {
+    const auto [bytes, found] = digest(path);
+    if (bytes != entry.bytes || found != entry.sha256) {
         refuse(path.string() + " is not the file that " + kManifest + " describes (" +
-               std::to_string(data.size()) + " bytes, sha256 " + found.substr(0, 12) + "; wanted " +
+               std::to_string(bytes) + " bytes, sha256 " + found.substr(0, 12) + "; wanted " +
                std::to_string(entry.bytes) + " bytes, " + entry.sha256.substr(0, 12) +
                "); copy or export the bundle again");
     }

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,14 +32,26 @@ public:
                       const FloatRow& row, Planes& z_next, Planes& residual) = 0;
 };
 
+/// A row as graphs take it.
+Engine::FloatRow to_floats(const Row& row);
+
 /// The names of the engines built in.
 std::vector<std::string> engine_names();
 
-/// Open engine `name` for `bundle`; "auto" takes the first one that runs graphs. Throws
-/// Error (engine).
-std::unique_ptr<Engine> open_engine(const std::string& name, const Bundle& bundle);
+/// Open engine `name` for `bundle`; "auto" takes the fastest that nothing keeps from running here.
+/// `memory_mib` bounds the memory of a device (none: what is free). Throws Error (engine).
+std::unique_ptr<Engine> open_engine(const std::string& name, const Bundle& bundle,
+                                    const std::optional<std::int64_t>& memory_mib);
 
 std::unique_ptr<Engine> open_fake_engine();
 std::unique_ptr<Engine> open_onnx_cpu_engine(const Bundle& bundle);
+
+/// The providers with which ONNX Runtime uses a GPU.
+enum class OnnxGpu { cuda, tensorrt };
+
+/// What keeps one from running here, or none.
+std::optional<std::string> onnx_gpu_obstacle(OnnxGpu kind);
+std::unique_ptr<Engine> open_onnx_gpu_engine(OnnxGpu kind, const Bundle& bundle,
+                                             const std::optional<std::int64_t>& memory_mib);
 
 }  // namespace dvsr

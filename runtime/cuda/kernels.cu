@@ -1,8 +1,8 @@
 // What the loop does between two networks: pictures in, noise, averages, pictures out.
 //
-// Compiled by NVRTC for the GPU at hand with --fmad=false, and by any C++ compiler in the tests: a
-// multiplication and an addition are rounded one by one, so that both give the bits that numpy
-// gives. Pictures are uint8 (N, H, W, 3), everything else is float32 (N, 3, H, W).
+// Compiled by NVRTC for the GPU at hand with --fmad=false, by nvcc for the C++ library, and by any
+// C++ compiler in the tests: a multiplication and an addition are rounded one by one, so that all
+// give the bits that numpy gives. Pictures are uint8 (N, H, W, 3), all else is float32 (N, 3, H, W).
 //
 // Loops stay loops where unrolling would only make the compiler slow: it runs when a session opens.
 //
@@ -17,13 +17,34 @@ typedef unsigned int u32;
 #define DVSR_INLINE static inline
 #endif
 
+// NVRTC finds kernels by name; C++ keeps them in a namespace.
+#ifndef DVSR_GLOBAL
+#define DVSR_GLOBAL extern "C" __global__
+#endif
+
 DVSR_INLINE u64 index_of_thread() { return (u64)blockIdx.x * blockDim.x + threadIdx.x; }
 
 DVSR_INLINE bool is_finite(float value) { return value - value == 0.0f; }
 
+// A sample as the model takes it, [-1, 1].
+DVSR_INLINE float to_level(unsigned char sample) {
+  return (float)sample * (float)(2.0 / 255.0) - 1.0f;
+}
+
+// And back: rounded to even and clipped; NaN becomes 0.
+DVSR_INLINE unsigned char to_sample(float level) {
+  const float grey = rintf((level + 1.0f) * 127.5f);
+  return (unsigned char)(grey > 0.0f ? (grey < 255.0f ? grey : 255.0f) : 0.0f);
+}
+
+// Standard deviation in grey levels: half the model's range is 127.5 of them.
+DVSR_INLINE float to_deviation(float squares, u64 samples) {
+  return 127.5f * sqrtf(squares / (float)samples);
+}
+
 // uint8 pictures to [-1, 1], each written `copies` times: once for every sample of a batch.
-extern "C" __global__ void to_model(const unsigned char* picture, float* y, u64 pictures,
-                                    u64 pixels, u64 copies, u64* head_out) {
+DVSR_GLOBAL void to_model(const unsigned char* picture, float* y, u64 pictures, u64 pixels,
+                          u64 copies, u64* head_out) {
   const u64 index = index_of_thread();
   if (index == 0) {
     head_out[0] = 0;
@@ -32,17 +53,17 @@ extern "C" __global__ void to_model(const unsigned char* picture, float* y, u64 
   if (index >= pictures * pixels) return;
   const u64 from = index / pixels, pixel = index % pixels;
   for (u64 channel = 0; channel < 3; ++channel) {
-    const float value = (float)picture[3 * index + channel] * (float)(2.0 / 255.0) - 1.0f;
+    const float value = to_level(picture[3 * index + channel]);
     for (u64 copy = 0; copy < copies; ++copy)
       y[((copy * pictures + from) * 3 + channel) * pixels + pixel] = value;
   }
 }
 
-// The prediction plus a residual as uint8, rounded to even. Pictures lie `stride` bytes apart.
+// The prediction plus a residual as uint8. Pictures lie `stride` bytes apart.
 // With a ticket, which says that this is the last kernel of a run, it is passed on.
-extern "C" __global__ void to_picture(const float* guess, const float* residual,
-                                      unsigned char* picture, u64 pictures, u64 pixels, u64 stride,
-                                      const u64* head_in, u64* head_out) {
+DVSR_GLOBAL void to_picture(const float* guess, const float* residual, unsigned char* picture,
+                            u64 pictures, u64 pixels, u64 stride, const u64* head_in,
+                            u64* head_out) {
   const u64 index = index_of_thread();
   if (index == 0 && head_in) head_out[0] = head_in[0];
   if (index >= pictures * pixels) return;
@@ -50,23 +71,21 @@ extern "C" __global__ void to_picture(const float* guess, const float* residual,
   for (u64 channel = 0; channel < 3; ++channel) {
     const u64 at = (from * 3 + channel) * pixels + pixel;
     const float x = residual ? guess[at] + residual[at] : guess[at];
-    const float grey = rintf((x + 1.0f) * 127.5f);
     if (!is_finite(x)) head_out[1] = 1;
-    const float clipped = grey > 0.0f ? (grey < 255.0f ? grey : 255.0f) : 0.0f;
-    picture[from * stride + 3 * pixel + channel] = (unsigned char)clipped;
+    picture[from * stride + 3 * pixel + channel] = to_sample(x);
   }
 }
 
 // to[i] = factor * from[i]
-extern "C" __global__ void scale(const float* from, float* to, float factor, u64 count) {
+DVSR_GLOBAL void scale(const float* from, float* to, float factor, u64 count) {
   const u64 index = index_of_thread();
   if (index < count) to[index] = factor * from[index];
 }
 
 // Welford (1962): mean and sum of squared deviations of samples seen one after another. `values`
 // holds `samples` fields of `count` numbers, `seen` samples came before them.
-extern "C" __global__ void accumulate(const float* values, float* mean, float* squares, u64 seen,
-                                      u64 samples, u64 count) {
+DVSR_GLOBAL void accumulate(const float* values, float* mean, float* squares, u64 seen, u64 samples,
+                            u64 count) {
   const u64 index = index_of_thread();
   if (index >= count) return;
   float average = seen ? mean[index] : 0.0f, sum = seen ? squares[index] : 0.0f;
@@ -81,16 +100,15 @@ extern "C" __global__ void accumulate(const float* values, float* mean, float* s
   squares[index] = sum;
 }
 
-// Standard deviation in grey levels, float32 (N, H, W, 3): half the model's range is 127.5 of them.
-extern "C" __global__ void to_spread(const float* squares, float* spread, u64 pictures, u64 pixels,
-                                     u64 samples) {
+// Standard deviation in grey levels, float32 (N, H, W, 3).
+DVSR_GLOBAL void to_spread(const float* squares, float* spread, u64 pictures, u64 pixels,
+                           u64 samples) {
   const u64 index = index_of_thread();
   if (index >= pictures * pixels) return;
   const u64 from = index / pixels, pixel = index % pixels;
-  for (u64 channel = 0; channel < 3; ++channel) {
-    const float variance = squares[(from * 3 + channel) * pixels + pixel] / (float)samples;
-    spread[3 * index + channel] = 127.5f * sqrtf(variance);
-  }
+  for (u64 channel = 0; channel < 3; ++channel)
+    spread[3 * index + channel] =
+        to_deviation(squares[(from * 3 + channel) * pixels + pixel], samples);
 }
 
 // The noise rule of runtime/noise.py, to the bit.
@@ -171,8 +189,8 @@ DVSR_INLINE void cosine_sine(u64 turn, double* first, double* second) {
 
 // Standard normals of `step` for samples first, first + 1, ...; the same for every picture. The
 // seed is read from memory, so that a captured graph serves every seed. One thread makes eight.
-extern "C" __global__ void normals(float* field, const u64* head_in, u64 first, u64 step,
-                                   u64 samples, u64 pictures, u64 height, u64 width) {
+DVSR_GLOBAL void normals(float* field, const u64* head_in, u64 first, u64 step, u64 samples,
+                         u64 pictures, u64 height, u64 width) {
   const u64 words = (3 * width + 1) / 2, blocks = (words + 3) / 4;
   const u64 index = index_of_thread();
   if (index >= samples * height * blocks) return;

@@ -112,13 +112,13 @@ class NativeSession:
 
     def __init__(self, library: Library, handle: ctypes.c_void_p) -> None:
         self._library = library
-        self._handle = handle
+        self.handle = handle
 
     def __enter__(self) -> NativeSession:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._library.close(self._handle)
+        self._library.close(self.handle)
 
     def deblur(
         self,
@@ -137,7 +137,7 @@ class NativeSession:
             seed,
             None if preset is None else preset.encode(),
         )
-        return self._library.deblur(self._handle, image, options)
+        return self._library.deblur(self.handle, image, options)
 
 
 def _picture(image: NDArray[np.uint8]) -> Picture:
