@@ -1,36 +1,96 @@
 #include "engine.hpp"
 
+#include <algorithm>
+#include <iterator>
+
 #include "dvsr/error.hpp"
 
 namespace dvsr {
+namespace {
 
-std::vector<std::string> engine_names() {
-#if defined(DVSR_WITH_ONNXRUNTIME)
-    return {"onnx-cpu", "fake"};
-#else
-    return {"fake"};
-#endif
-}
+bool is_tensorrt(const std::string& name) { return name == "tensorrt" || name == "tensorrt-rtx"; }
 
-std::unique_ptr<Engine> open_engine(const std::string& name, const Bundle& bundle) {
-    if (name == "fake") {
-        return open_fake_engine();
-    }
-    if (name == "auto" || name == "onnx-cpu") {
-#if defined(DVSR_WITH_ONNXRUNTIME)
-        return open_onnx_cpu_engine(bundle);
-#else
-        static_cast<void>(bundle);
+/// Where no engine of that name was built in: what to build the library with.
+[[noreturn]] void refuse(const std::string& name) {
+    if (name == "onnx-cpu" || name == "auto") {
         throw Error(ErrorKind::engine, "engine '" + name +
                                            "' needs ONNX Runtime, which this library was built "
                                            "without; build it with -DDVSR_WITH_ONNXRUNTIME=ON");
-#endif
+    }
+    if (is_tensorrt(name)) {
+        const bool rtx = name == "tensorrt-rtx";
+        throw Error(ErrorKind::engine,
+                    "engine '" + name + "' needs " + (rtx ? "TensorRT-RTX" : "TensorRT") +
+                        ", which this library was built without; build it with " +
+                        (rtx ? "-DTENSORRT_RTX_ROOT=DIR" : "-DTENSORRT_ROOT=DIR") +
+                        ", where DIR holds its include and lib");
     }
     std::string known;
     for (const std::string& engine : engine_names()) {
         known += (known.empty() ? "" : ", ") + engine;
     }
     throw Error(ErrorKind::engine, "got engine '" + name + "'; wanted is auto or one of " + known);
+}
+
+/// The engine that "auto" stands for, decided before anything is opened: by speed, of those that
+/// can run here. An engine that fails to open is an error, never a reason to try the next.
+std::string chosen(const std::string& name, const Bundle& bundle) {
+    if (name != "auto") {
+        return name;
+    }
+#if defined(DVSR_TENSORRT_LIBRARY)
+    if (tensorrt_has_plans(bundle)) {
+        return DVSR_TENSORRT_LIBRARY;
+    }
+#else
+    static_cast<void>(bundle);
+#endif
+#if defined(DVSR_WITH_ONNXRUNTIME)
+    return "onnx-cpu";
+#else
+    return name;
+#endif
+}
+
+}  // namespace
+
+Engine::FloatRow to_floats(const Row& row) {
+    Engine::FloatRow floats{};
+    std::transform(std::begin(row.values), std::end(row.values), floats.begin(),
+                   [](double value) { return static_cast<float>(value); });
+    return floats;
+}
+
+std::vector<std::string> engine_names() {
+    return {
+#if defined(DVSR_TENSORRT_LIBRARY)
+        DVSR_TENSORRT_LIBRARY,
+#endif
+#if defined(DVSR_WITH_ONNXRUNTIME)
+            "onnx-cpu",
+#endif
+            "fake"
+    };
+}
+
+std::unique_ptr<Engine> open_engine(const std::string& name, const Bundle& bundle,
+                                    const std::optional<std::int64_t>& memory_mib) {
+    const std::string wanted = chosen(name, bundle);
+    static_cast<void>(memory_mib);
+    if (wanted == "fake") {
+        return open_fake_engine();
+    }
+#if defined(DVSR_WITH_ONNXRUNTIME)
+    if (wanted == "onnx-cpu") {
+        return open_onnx_cpu_engine(bundle);
+    }
+#endif
+#if defined(DVSR_TENSORRT_LIBRARY)
+    if (wanted == DVSR_TENSORRT_LIBRARY) {
+        return open_tensorrt_engine(bundle, memory_mib);
+    }
+#endif
+    refuse(wanted);
 }
 
 }  // namespace dvsr

@@ -1,6 +1,5 @@
 #include "loop.hpp"
 
-#include <algorithm>
 #include <utility>
 
 namespace dvsr {
@@ -19,10 +18,7 @@ Planes sample_residual(const Table& table, const Planes& y, Engine& engine, cons
         if (adds_noise) {
             noise(step, fresh);
         }
-        Engine::FloatRow numbers{};
-        std::transform(std::begin(row.values), std::end(row.values), numbers.begin(),
-                       [](double value) { return static_cast<float>(value); });
-        engine.step(z, y, adds_noise ? fresh : silent, previous, numbers, z_next, residual);
+        engine.step(z, y, adds_noise ? fresh : silent, previous, to_floats(row), z_next, residual);
         std::swap(z, z_next);
         std::swap(previous, residual);
     }
