@@ -50,5 +50,9 @@ dpkg-deb -x "$work"/deb/libonnxruntime-dev_*.deb "$work/root"
 mkdir -p "$target/include" "$target/lib"
 cp -r "$work/root/usr/include/onnxruntime/." "$target/include/"
 cp "$wheel"/capi/libonnxruntime.so.*.*.* "$target/lib/libonnxruntime.so.1"
+# Those of onnxruntime-gpu, which looks for them beside itself.
+for provider in "$wheel"/capi/libonnxruntime_providers_*.so; do
+    if [ -e "$provider" ]; then cp "$provider" "$target/lib/"; fi
+done
 ln -sf libonnxruntime.so.1 "$target/lib/libonnxruntime.so"
 echo "ONNX Runtime is in $target; configure with -DONNXRUNTIME_ROOT=$(cd "$target" && pwd)"

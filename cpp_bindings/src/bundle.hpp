@@ -15,6 +15,8 @@ struct Row {
     static constexpr std::size_t kColumns = 7;
     static constexpr std::size_t kNoise = 6;
 
+    bool adds_noise() const { return values[kNoise] != 0.0; }
+
     double values[kColumns];
 };
 

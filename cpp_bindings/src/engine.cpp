@@ -8,16 +8,16 @@
 namespace dvsr {
 namespace {
 
-bool is_tensorrt(const std::string& name) { return name == "tensorrt" || name == "tensorrt-rtx"; }
-
 /// Where no engine of that name was built in: what to build the library with.
 [[noreturn]] void refuse(const std::string& name) {
-    if (name == "onnx-cpu" || name == "auto") {
+#if !defined(DVSR_WITH_ONNXRUNTIME)
+    if (name == "auto" || name == "onnx-cpu" || name == "onnx-cuda" || name == "onnx-tensorrt") {
         throw Error(ErrorKind::engine, "engine '" + name +
                                            "' needs ONNX Runtime, which this library was built "
                                            "without; build it with -DDVSR_WITH_ONNXRUNTIME=ON");
     }
-    if (is_tensorrt(name)) {
+#endif
+    if (name == "tensorrt" || name == "tensorrt-rtx") {
         const bool rtx = name == "tensorrt-rtx";
         throw Error(ErrorKind::engine,
                     "engine '" + name + "' needs " + (rtx ? "TensorRT-RTX" : "TensorRT") +
@@ -46,7 +46,7 @@ std::string chosen(const std::string& name, const Bundle& bundle) {
     static_cast<void>(bundle);
 #endif
 #if defined(DVSR_WITH_ONNXRUNTIME)
-    return "onnx-cpu";
+    return onnx_gpu_obstacle(OnnxGpu::cuda) ? "onnx-cpu" : "onnx-cuda";
 #else
     return name;
 #endif
@@ -62,15 +62,15 @@ Engine::FloatRow to_floats(const Row& row) {
 }
 
 std::vector<std::string> engine_names() {
-    return {
+    std::vector<std::string> names;
 #if defined(DVSR_TENSORRT_LIBRARY)
-        DVSR_TENSORRT_LIBRARY,
+    names = {DVSR_TENSORRT_LIBRARY};
 #endif
 #if defined(DVSR_WITH_ONNXRUNTIME)
-            "onnx-cpu",
+    names.insert(names.end(), {"onnx-cuda", "onnx-tensorrt", "onnx-cpu"});
 #endif
-            "fake"
-    };
+    names.emplace_back("fake");
+    return names;
 }
 
 std::unique_ptr<Engine> open_engine(const std::string& name, const Bundle& bundle,
@@ -83,6 +83,12 @@ std::unique_ptr<Engine> open_engine(const std::string& name, const Bundle& bundl
 #if defined(DVSR_WITH_ONNXRUNTIME)
     if (wanted == "onnx-cpu") {
         return open_onnx_cpu_engine(bundle);
+    }
+    if (wanted == "onnx-cuda") {
+        return open_onnx_gpu_engine(OnnxGpu::cuda, bundle, memory_mib);
+    }
+    if (wanted == "onnx-tensorrt") {
+        return open_onnx_gpu_engine(OnnxGpu::tensorrt, bundle, memory_mib);
     }
 #endif
 #if defined(DVSR_TENSORRT_LIBRARY)

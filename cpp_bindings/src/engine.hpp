@@ -62,14 +62,22 @@ Engine::FloatRow to_floats(const Row& row);
 /// The names of the engines built in.
 std::vector<std::string> engine_names();
 
-/// Open engine `name` for `bundle`, which must outlive it; "auto" takes the first one that runs
-/// graphs. `memory_mib` bounds the memory of a device (none: most of what is free). Throws Error
-/// (engine).
+/// Open engine `name` for `bundle`, which must outlive it; "auto" takes the fastest that nothing
+/// keeps from running here. `memory_mib` bounds the memory of a device (none: most of what is
+/// free). Throws Error (engine).
 std::unique_ptr<Engine> open_engine(const std::string& name, const Bundle& bundle,
                                     const std::optional<std::int64_t>& memory_mib);
 
 std::unique_ptr<Engine> open_fake_engine();
 std::unique_ptr<Engine> open_onnx_cpu_engine(const Bundle& bundle);
+
+/// The providers with which ONNX Runtime uses a GPU.
+enum class OnnxGpu { cuda, tensorrt };
+
+/// What keeps one from running here, or none.
+std::optional<std::string> onnx_gpu_obstacle(OnnxGpu kind);
+std::unique_ptr<Engine> open_onnx_gpu_engine(OnnxGpu kind, const Bundle& bundle,
+                                             const std::optional<std::int64_t>& memory_mib);
 
 /// Whether the bundle holds plans and this machine a GPU, so that "auto" takes TensorRT.
 bool tensorrt_has_plans(const Bundle& bundle);

@@ -7,9 +7,9 @@
 #include <new>
 
 #include "bundle.hpp"
-#include "dvsr/noise.hpp"
 #include "engine.hpp"
 #include "loop.hpp"
+#include "noise_fields.hpp"
 #include "planes.hpp"
 #include "tiles.hpp"
 
@@ -159,7 +159,8 @@ std::unique_ptr<Engine> tiled_to_fit(Engine& engine, const Manifest& manifest, c
 }
 
 /// The residuals' moments; without steps the residual is zero for sure.
-Moments sample(const Plan& plan, const Planes& y, Engine& engine, Timings& times) {
+Moments sample(const Plan& plan, const Planes& y, Engine& engine, NoiseFields& fields,
+               Timings& times) {
     Moments moments(y.values.size());
     if (plan.table.rows.empty()) {
         moments.add(std::vector<float>(y.values.size()));
@@ -167,15 +168,30 @@ Moments sample(const Plan& plan, const Planes& y, Engine& engine, Timings& times
     }
     for (std::int64_t index = 0; index < plan.samples; ++index) {
         const Stopwatch watch(times.steps_ms);
-        const Noise noise = [&](std::uint32_t step, Planes& field) {
+        std::shared_ptr<const Planes> field;  // until the next is asked for
+        const Noise noise = [&](std::uint32_t step) -> const Planes& {
             const Stopwatch inner(times.noise_ms);
-            normals(plan.seed, static_cast<std::uint32_t>(index), step, y.height_px, y.width_px,
-                    field.values.data());
+            field = fields.field(
+                {plan.seed, static_cast<std::uint32_t>(index), step, y.height_px, y.width_px});
+            return *field;
         };
         moments.add(sample_residual(plan.table, y, engine, noise).values);
     }
     times.steps_ms -= times.noise_ms;
     return moments;
+}
+
+void check_finite(const Planes& x) {
+    unsigned others = 0;  // whole numbers, which the compiler may add in any order
+    for (const float value : x.values) {
+        others |= value - value == 0.0F ? 0U : 1U;
+    }
+    if (others != 0) {
+        throw Error(ErrorKind::engine,
+                    "the network returned numbers that are not finite; its weights are damaged or "
+                    "its precision is too low: run python -m export.check on the bundle, export it "
+                    "again, in float32 if it was float16, or name another engine");
+    }
 }
 
 /// Half the model's range is 127.5 grey levels.
@@ -195,6 +211,7 @@ struct Opened {
     Bundle bundle;
     std::optional<std::int64_t> memory_mib;
     std::unique_ptr<Engine> engine;
+    std::unique_ptr<NoiseFields> fields;
     std::string engine_name;
 };
 
@@ -235,10 +252,11 @@ void run(const Plan& plan, const ImageView& blurred, const MutableImageView& sha
         const Stopwatch inner(times.predictor_ms);
         engine.predict(y, guess);
     }
-    const Moments residual = sample(plan, y, engine, times);
+    const Moments residual = sample(plan, y, engine, *opened.fields, times);
     for (std::size_t at = 0; at < guess.values.size(); ++at) {
         guess.values[at] += residual.mean()[at];
     }
+    check_finite(guess);
     if (spread != nullptr) {
         write_spread(residual, y, blurred, spread);
     }
@@ -262,6 +280,8 @@ Session::Session(const std::filesystem::path& bundle, const std::string& engine,
     }
     opened.bundle = open_bundle(bundle);
     opened.engine = open_engine(engine, opened.bundle, opened.memory_mib);
+    opened.fields = std::make_unique<NoiseFields>(kept_bytes(
+        memory_mib ? *opened.memory_mib << 20 : std::numeric_limits<std::int64_t>::max()));
     opened.engine_name = opened.engine->name();
 }
 

@@ -86,8 +86,8 @@ std::vector<Real> padded(const dvsr::cuda::Pictures& pictures, PaddedSize size,
     std::vector<Real> y(static_cast<std::size_t>(3 * copies * pixels));
     Verdict verdict{7, 7};
     launch(device::pad_to_model<Real>, pixels, pictures, y.data(), size, copies, &verdict);
-    CHECK(verdict.ticket == 0);
-    CHECK(verdict.not_finite == 0);
+    CHECK(verdict.ticket == 0U);
+    CHECK(verdict.not_finite == 0U);
     return y;
 }
 
@@ -160,8 +160,8 @@ TEST_CASE("the kernel crops and rounds guess plus residual as the CPU does, and 
     Verdict verdict{};
     launch(device::crop_to_picture<float>, 2 * Two::kHeight * Two::kWidth, guess.data(),
            residual.data(), kPadded, two.target(Order::rgb), &ticket, &verdict);
-    CHECK(verdict.ticket == 5);
-    CHECK(verdict.not_finite == 0);
+    CHECK(verdict.ticket == 5U);
+    CHECK(verdict.not_finite == 0U);
 
     std::vector<std::uint8_t> wanted = before;
     for (std::int64_t picture = 0; picture < 2; ++picture) {
@@ -190,7 +190,7 @@ TEST_CASE("a value that is not finite becomes what the CPU makes of it, and is r
         x.values = guess;
         dvsr::from_model(x, {wanted.data(), 1, 1, 3, 3});
         CHECK(samples == wanted);
-        CHECK(verdict.not_finite == 1);
+        CHECK(verdict.not_finite == 1U);
     }
 }
 

@@ -2,17 +2,17 @@
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
-
 namespace {
 
 struct Asked {
     std::vector<std::uint32_t> steps;
+    dvsr::Planes ones{1, 1};
 
     dvsr::Noise noise() {
-        return [this](std::uint32_t step, dvsr::Planes& field) {
+        ones.values = {1.0F, 1.0F, 1.0F};
+        return [this](std::uint32_t step) -> const dvsr::Planes& {
             steps.push_back(step);
-            std::fill(field.values.begin(), field.values.end(), 1.0F);
+            return ones;
         };
     }
 };

@@ -18,9 +18,8 @@ std::uint64_t parse_seed(const std::string& text) {
 }
 
 void add_options(CLI::App& app, Arguments& arguments, std::string& seed) {
-    app.add_option("IN", arguments.pictures, "blurred pictures")->required();
-    app.add_option("-o,--output", arguments.output,
-                   "the picture to write, or an existing folder for one PNG per picture");
+    app.add_option("IN", arguments.pictures, "pictures, or folders of pictures")->required();
+    app.add_option("-o,--output", arguments.output, "folder, or the file of one picture");
     app.add_option("--steps", arguments.options.steps,
                    "diffusion steps of a table of the bundle; 0: predictor alone");
     app.add_option("--samples", arguments.options.samples,
@@ -32,6 +31,9 @@ void add_options(CLI::App& app, Arguments& arguments, std::string& seed) {
     app.add_option("--engine", arguments.engine, "auto or an engine's name (default: auto)");
     app.add_option("--memory", arguments.memory_mib,
                    "cut pictures into tiles to stay within this many MiB");
+    app.add_flag("--compare", arguments.compare, "write before and after side by side, too");
+    app.add_flag("--std", arguments.std, "write a heat map of where the samples differ, too");
+    app.add_flag("--timings", arguments.timings, "print milliseconds by stage");
     app.add_option("--bench", arguments.bench_runs,
                    "deblur each picture this often and print the percentiles of the times");
     app.add_option("--warm-up", arguments.warm_up, "runs before --bench counts (default: 2)");

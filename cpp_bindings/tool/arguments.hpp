@@ -16,6 +16,9 @@ struct Arguments {
     std::string engine = "auto";
     std::optional<std::int64_t> memory_mib;
     dvsr::Options options;
+    bool compare = false;
+    bool std = false;
+    bool timings = false;
     std::int64_t bench_runs = 0;
     std::int64_t warm_up = 2;
 };

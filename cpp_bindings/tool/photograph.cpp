@@ -210,9 +210,13 @@ void write_photograph(const fs::path& path, const Photograph& photograph) {
     write_whole(path, encoded);
 }
 
+bool is_picture_name(const fs::path& path) { return is_one_of(kSuffixes, lower_suffix(path)); }
+
+std::string picture_suffixes() { return joined(kSuffixes); }
+
 void check_output(const fs::path& path, const Photograph* photograph) {
     const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
-    if (!is_one_of(kSuffixes, lower_suffix(path))) {
+    if (!is_picture_name(path)) {
         refuse(path.string() + " has the suffix '" + path.extension().string() +
                "'; wanted is one of " + joined(kSuffixes));
     }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <opencv2/core.hpp>
+#include <string>
 #include <vector>
 
 /// A decoded picture file and what must go back into the file that is made from it.
@@ -21,6 +22,12 @@ Photograph read_photograph(const std::filesystem::path& path);
 /// Encode to `path` by its suffix; the file appears whole or not at all. Throws
 /// dvsr::Error (image).
 void write_photograph(const std::filesystem::path& path, const Photograph& photograph);
+
+/// Whether the name is that of a picture, by its suffix.
+bool is_picture_name(const std::filesystem::path& path);
+
+/// The suffixes of pictures, for messages.
+std::string picture_suffixes();
 
 /// Throws dvsr::Error (image) now for an output that could not be written after the work is done.
 /// With `photograph`, also for a format that cannot hold its transparency.

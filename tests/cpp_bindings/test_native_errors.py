@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from native_library import Library, LibraryError
 
 import runtime
 from runtime.bundle import open_bundle
+from runtime.engines import choose_engine
 
 
 def edit(bundle: Path, change: Callable[[dict[str, object]], object]) -> None:
@@ -113,9 +115,63 @@ def test_steps_that_no_table_has_are_answered_with_those_there_are(
         native.deblur(image, steps=7)
 
 
-def test_rgba_is_refused_with_its_shape(library: Library, small_bundle: Path) -> None:
+@pytest.mark.parametrize("shape", [(2, 3, 4), (2, 3, 1), (2, 3, 2), (0, 3, 3), (3, 0, 3)])
+def test_a_picture_that_cannot_be_is_refused_in_the_same_words(
+    library: Library, small_bundle: Path, shape: tuple[int, int, int]
+) -> None:
+    image = np.zeros(shape, np.uint8)
     with (
-        library.open(small_bundle, "fake") as native,
-        pytest.raises(LibraryError, match=r"got uint8 \(2, 3, 4\); wanted is uint8 RGB of shape"),
+        runtime.Session(small_bundle, engine="fake") as session,
+        pytest.raises(runtime.ImageError) as expected,
     ):
-        native.deblur(np.zeros((2, 3, 4), np.uint8))
+        session.deblur(image)
+    with library.open(small_bundle, "fake") as native, pytest.raises(LibraryError) as got:
+        native.deblur(image)
+    # Python's advice names functions of numpy.
+    came, _, _ = str(expected.value).partition(". ")
+    assert str(got.value).startswith(f"{came}. ")
+
+
+@pytest.mark.parametrize("engine", ["onnx-cuda", "onnx-tensorrt"])
+def test_a_provider_that_is_not_there_is_named_in_the_same_words(
+    library: Library, small_bundle: Path, engine: str
+) -> None:
+    try:
+        choose_engine(engine, open_bundle(small_bundle))
+    except runtime.EngineError as error:
+        expected, _, _ = str(error).partition("; ")  # what to do differs
+    else:
+        pytest.skip(f"{engine} can run here")
+    with pytest.raises(LibraryError) as got:
+        library.open(small_bundle, engine)
+    assert str(got.value).startswith(f"{expected}; ")
+    assert "\n" not in str(got.value)
+
+
+def test_numbers_that_are_not_finite_are_refused_in_the_same_words(
+    library: Library, small_bundle: Path, tmp_path: Path
+) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    bundle = tmp_path / "bundle"
+    shutil.copytree(small_bundle, bundle)
+    graph = onnx.load(bundle / "predictor.onnx")
+    bias = next(
+        each
+        for each in graph.graph.initializer
+        if each.data_type == onnx.TensorProto.FLOAT and len(each.dims) == 1
+    )
+    broken = np.full(tuple(bias.dims), np.nan, np.float32)
+    bias.CopyFrom(onnx.numpy_helper.from_array(broken, bias.name))
+    data = graph.SerializeToString()
+    (bundle / "predictor.onnx").write_bytes(data)
+    checksum = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    edit(bundle, lambda m: m["files"].update({"predictor.onnx": checksum}))  # type: ignore[attr-defined]
+    image = np.zeros((8, 8, 3), np.uint8)
+    with (
+        runtime.Session(bundle, engine="onnx-cpu") as session,
+        pytest.raises(runtime.EngineError) as expected,
+    ):
+        session.deblur(image, steps=0)
+    with library.open(bundle) as native, pytest.raises(LibraryError) as got:
+        native.deblur(image, steps=0)
+    assert str(got.value) == str(expected.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +65,51 @@ def test_grayscale_alpha_and_several_pictures_come_out_as_they_went_in(
         np.testing.assert_allclose(native, python.astype(int), atol=1)
 
 
+def test_folders_are_created_and_read_as_python_does(
+    tool: Path, blurred: Path, small_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    monkeypatch.chdir(blurred.parent)
+    for name in ("in/b.c.png", "in/deep/a.PNG", "in/.hidden/x.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(blurred, name)
+    Path("in/note.txt").write_text("no picture")
+    options = ("--bundle", small_bundle, "--steps", 0, "--timings")
+    printed = {}
+    for name, command in (("native", (tool,)), ("python", (sys.executable, "-m", "runtime"))):
+        done = run(*command, "in", "./blurred.png", "-o", f"out/{name}", *options)
+        assert (done.returncode, done.stderr) == (0, "")
+        # Times differ, and Python also tells why it took the engine.
+        lines = re.sub(r"[\d.]+ s\)|(?<=\w )[\d.]+(?=,|$)", "", done.stdout).splitlines()
+        printed[name] = [line.replace(name, "") for line in lines[1:]]
+    # C++ does not tell the conversions apart.
+    printed["python"][-1] = re.sub("(up|down)load , ", "", printed["python"][-1])
+    assert printed["native"] == printed["python"]
+    found = {
+        name: sorted(
+            str(path.relative_to(f"out/{name}")) for path in Path(f"out/{name}").rglob("*.png")
+        )
+        for name in printed
+    }
+    assert found["native"] == found["python"] == ["b.c.png", "blurred.png", "deep/a.png"]
+
+
+def test_the_views_are_those_of_python(
+    tool: Path, blurred: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    options = ("--bundle", small_bundle, "--preset", "realtime", "--samples", 3)
+    options = (*options, "--compare", "--std")
+    native, python = tmp_path / "native.png", tmp_path / "python.png"
+    said = run(tool, blurred, "-o", native, *options).stdout.splitlines()[1]
+    told = run_python(blurred, "-o", python, *options).stdout.splitlines()[1]
+    assert said.partition(" s, ")[2] == told.partition(" s, ")[2]
+    for view in (".compare.png", ".std.png"):
+        got, expected = (
+            read_image(path.with_suffix(view)).astype(int) for path in (native, python)
+        )
+        np.testing.assert_allclose(got, expected, atol=1 if view == ".compare.png" else 6)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -72,6 +119,12 @@ def test_grayscale_alpha_and_several_pictures_come_out_as_they_went_in(
         ("blurred.png", "-o", "out.gif"),
         ("blurred.png", "-o", "nowhere/out.png"),
         ("blurred.png", "blurred.png", "-o", "out.png"),
+        ("blurred.png", "deep.png", "-o", "empty.png"),
+        ("blurred.png", "-o", "blurred.png"),
+        ("blurred.png", "-o", "empty.png/below"),
+        ("blurred.png", "below/blurred.png", "-o", "new"),
+        ("below", "-o", "below"),
+        ("hollow", "-o", "new"),
         ("blurred.png", "-o", "out.png", "--seed", "-1"),
         ("blurred.png", "-o", "out.png", "--samples", "0"),
         ("blurred.png", "-o", "out.png", "--preset", "none"),
@@ -91,6 +144,9 @@ def test_the_tool_refuses_in_the_words_of_python(
     monkeypatch.chdir(folder)
     (folder / "empty.png").write_bytes(b"")
     (folder / "noise.png").write_bytes(b"no picture")
+    (folder / "below").mkdir()
+    (folder / "hollow").mkdir()
+    shutil.copy("blurred.png", "below")
     cv2.imwrite("clear.png", np.zeros((4, 4, 4), np.uint8))
     cv2.imwrite("deep.png", np.zeros((4, 4, 3), np.uint16))
     native = run(tool, *arguments, "--bundle", small_bundle)

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace dvsr {
+
+/// Why no NVIDIA GPU can be used here, or none where one can. Asked of the driver itself, which is
+/// looked for when the program runs: a library that needs it would not load without it.
+std::optional<std::string> no_gpu();
+
+}  // namespace dvsr

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+/// The views wanted beside each picture.
+struct Views {
+    bool comparison = false;
+    bool std = false;
+};
+
+/// A picture, the file that its deblurred form goes to, and those of the views; empty: not wanted.
+struct Job {
+    std::filesystem::path picture;
+    std::filesystem::path target;
+    std::filesystem::path comparison;
+    std::filesystem::path std;
+};
+
+/// What is read and written, all settled before any work.
+struct Batch {
+    std::vector<Job> jobs;
+    std::filesystem::path folder;  ///< empty where a single picture becomes one file
+};
+
+/// Settle it by the rules and in the words of `runtime/batch/plan.py`: `inputs` are pictures and
+/// folders, which are read with all they hold; `output` is a folder, which is created, or a file
+/// where one picture is named. Throws dvsr::Error (option).
+Batch plan_batch(const std::vector<std::filesystem::path>& inputs,
+                 const std::filesystem::path& output, const Views& views);
+
+/// Create `folder` and those above it; throws dvsr::Error (image).
+void create_folder(const std::filesystem::path& folder);
