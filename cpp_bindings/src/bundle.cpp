@@ -278,6 +278,7 @@ Manifest parse_manifest(const std::string& text, const fs::path& path) {
     check_format(reader, path);
     Manifest manifest;
     manifest.name = reader.at("name").text();
+    manifest.precision = reader.at("precision").text();
     manifest.size_multiple_px = reader.at("size_multiple_px").integer();
     manifest.predictor_file = reader.at("predictor").at("file").text();
     manifest.step_file = reader.at("step").at("file").text();

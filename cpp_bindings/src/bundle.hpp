@@ -61,6 +61,7 @@ struct FileEntry {
 /// What this library uses of `manifest.json`. File names are relative to the bundle.
 struct Manifest {
     std::string name;
+    std::string precision;
     std::int64_t size_multiple_px = 1;
     std::string predictor_file;
     std::string step_file;

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "bundle.hpp"
+#include "dvsr/image.hpp"
+#include "dvsr/session.hpp"
 #include "planes.hpp"
 
 namespace dvsr {
@@ -32,14 +34,37 @@ public:
                       const FloatRow& row, Planes& z_next, Planes& residual) = 0;
 };
 
+/// What a `LoopEngine` is asked for: everything that the picture depends on.
+struct LoopRequest {
+    ImageView picture;  ///< uint8 RGB of any size, with its row length filled in
+    const Table* table = nullptr;
+    std::int64_t samples = 1;  ///< averaged; without rows the predictor's picture is the answer
+    std::uint64_t seed = 0;
+    bool want_spread = false;
+};
+
+/// An engine that also runs the whole loop on its device, for instance as one CUDA graph. Its noise
+/// is that of `normals`. Safe from several threads.
+class LoopEngine : public Engine {
+public:
+    /// Whether the device has the memory and the networks for `request` as a whole.
+    virtual bool fits(const LoopRequest& request) = 0;
+
+    /// Write the sharp picture, uint8 RGB of the request's size, rows side by side, and unless
+    /// `spread` is null the samples' deviation in grey levels. A graph does not tell its stages:
+    /// their times are 0. Throws Error (engine), and can be called again then.
+    virtual Timings run(const LoopRequest& request, std::uint8_t* picture, float* spread) = 0;
+};
+
 /// A row as graphs take it.
 Engine::FloatRow to_floats(const Row& row);
 
 /// The names of the engines built in.
 std::vector<std::string> engine_names();
 
-/// Open engine `name` for `bundle`; "auto" takes the fastest that nothing keeps from running here.
-/// `memory_mib` bounds the memory of a device (none: what is free). Throws Error (engine).
+/// Open engine `name` for `bundle`, which must outlive it; "auto" takes the fastest that nothing
+/// keeps from running here. `memory_mib` bounds the memory of a device (none: most of what is
+/// free). Throws Error (engine).
 std::unique_ptr<Engine> open_engine(const std::string& name, const Bundle& bundle,
                                     const std::optional<std::int64_t>& memory_mib);
 
@@ -52,6 +77,11 @@ enum class OnnxGpu { cuda, tensorrt };
 /// What keeps one from running here, or none.
 std::optional<std::string> onnx_gpu_obstacle(OnnxGpu kind);
 std::unique_ptr<Engine> open_onnx_gpu_engine(OnnxGpu kind, const Bundle& bundle,
+                                             const std::optional<std::int64_t>& memory_mib);
+
+/// Whether the bundle holds plans and this machine a GPU, so that "auto" takes TensorRT.
+bool tensorrt_has_plans(const Bundle& bundle);
+std::unique_ptr<Engine> open_tensorrt_engine(const Bundle& bundle,
                                              const std::optional<std::int64_t>& memory_mib);
 
 }  // namespace dvsr

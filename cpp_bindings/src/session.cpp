@@ -111,25 +111,6 @@ std::int64_t call_budget_bytes(const std::optional<std::int64_t>& memory_mib) {
     return budget - kept_bytes(budget);
 }
 
-/// `engine` tile by tile where the padded picture `y` does not fit the memory, else null.
-std::unique_ptr<Engine> tiled_to_fit(Engine& engine, const Manifest& manifest, const Planes& y,
-                                     const std::optional<std::int64_t>& memory_mib) {
-    const std::optional<std::int64_t> bytes_per_px = manifest.tiling.working_bytes_per_px;
-    if (!bytes_per_px) {
-        return nullptr;
-    }
-    const std::int64_t budget = call_budget_bytes(memory_mib);
-    const auto side =
-        tile_side_px(budget, y.height_px, y.width_px, *bytes_per_px, manifest.size_multiple_px);
-    if (!side) {
-        return nullptr;
-    }
-    // As runtime/tiles.py: edges then have no weight where a tile is large enough.
-    const std::int64_t overlap = std::min(4 * manifest.tiling.receptive_radius_px, *side / 4);
-    return make_tiled_engine(
-        engine, plan_tiles(y.height_px, y.width_px, {*side, overlap, manifest.size_multiple_px}));
-}
-
 /// What one call computes, decided from options and bundle before any work.
 struct Plan {
     const Table& table;
@@ -142,6 +123,39 @@ Plan make_plan(const Bundle& bundle, const Options& options) {
     const Table& table = bundle.table(name, options.steps ? &*options.steps : nullptr);
     const std::int64_t samples = options.samples.value_or(bundle.presets.at(name).samples);
     return {table, checked_samples(samples), options.seed};
+}
+
+/// The side of the tiles that the padded picture `y` must be cut into, none where it need not be.
+std::optional<std::int64_t> side_that_fits(Engine& engine, const Manifest& manifest,
+                                           const Plan& plan, const Planes& y,
+                                           const std::optional<std::int64_t>& memory_mib) {
+    const std::int64_t multiple_px = manifest.size_multiple_px;
+    if (auto* whole = dynamic_cast<LoopEngine*>(&engine)) {
+        const auto fits = [&](std::int64_t height_px, std::int64_t width_px) {
+            return whole->fits({{nullptr, height_px, width_px}, &plan.table});
+        };
+        return tile_side_px(fits, y.height_px, y.width_px, multiple_px);
+    }
+    const std::optional<std::int64_t> bytes_per_px = manifest.tiling.working_bytes_per_px;
+    if (!bytes_per_px) {
+        return std::nullopt;
+    }
+    return tile_side_px(call_budget_bytes(memory_mib), y.height_px, y.width_px, *bytes_per_px,
+                        multiple_px);
+}
+
+/// `engine` tile by tile where the padded picture `y` does not fit the memory, else null.
+std::unique_ptr<Engine> tiled_to_fit(Engine& engine, const Manifest& manifest, const Plan& plan,
+                                     const Planes& y,
+                                     const std::optional<std::int64_t>& memory_mib) {
+    const auto side = side_that_fits(engine, manifest, plan, y, memory_mib);
+    if (!side) {
+        return nullptr;
+    }
+    // As runtime/tiles.py: edges then have no weight where a tile is large enough.
+    const std::int64_t overlap = std::min(4 * manifest.tiling.receptive_radius_px, *side / 4);
+    return make_tiled_engine(
+        engine, plan_tiles(y.height_px, y.width_px, {*side, overlap, manifest.size_multiple_px}));
 }
 
 /// The residuals' moments; without steps the residual is zero for sure.
@@ -201,12 +215,37 @@ struct Opened {
     std::string engine_name;
 };
 
+/// The picture by the engine's own loop; false where it has none, or the picture does not fit it.
+bool run_whole(const Plan& plan, const ImageView& blurred, const MutableImageView& sharp,
+               float* spread, const Opened& opened, Timings& times) {
+    auto* engine = dynamic_cast<LoopEngine*>(opened.engine.get());
+    const LoopRequest request{blurred, &plan.table, plan.samples, plan.seed, spread != nullptr};
+    if (engine == nullptr || !engine->fits(request)) {
+        return false;
+    }
+    const std::int64_t row_bytes = 3 * sharp.width_px;
+    if (sharp.row_bytes == row_bytes) {
+        times = engine->run(request, sharp.data, spread);
+        return true;
+    }
+    std::vector<std::uint8_t> picture(static_cast<std::size_t>(row_bytes * sharp.height_px));
+    times = engine->run(request, picture.data(), spread);
+    for (std::int64_t row = 0; row < sharp.height_px; ++row) {
+        std::copy_n(picture.data() + row * row_bytes, row_bytes,
+                    sharp.data + row * sharp.row_bytes);
+    }
+    return true;
+}
+
 void run(const Plan& plan, const ImageView& blurred, const MutableImageView& sharp, float* spread,
          const Opened& opened, Timings& times) {
     const Stopwatch watch(times.total_ms);
+    if (run_whole(plan, blurred, sharp, spread, opened, times)) {
+        return;
+    }
     const Manifest& manifest = opened.bundle.manifest;
     const Planes y = to_model(blurred, manifest.size_multiple_px);
-    const auto tiled = tiled_to_fit(*opened.engine, manifest, y, opened.memory_mib);
+    const auto tiled = tiled_to_fit(*opened.engine, manifest, plan, y, opened.memory_mib);
     Engine& engine = tiled ? *tiled : *opened.engine;
     Planes guess(y.height_px, y.width_px);
     {

@@ -235,6 +235,26 @@ std::optional<std::int64_t> tile_side_px(std::int64_t budget_bytes, std::int64_t
     return whole;
 }
 
+std::optional<std::int64_t> tile_side_px(
+    const std::function<bool(std::int64_t, std::int64_t)>& fits, std::int64_t height_px,
+    std::int64_t width_px, std::int64_t multiple_px) {
+    if (fits(height_px, width_px)) {
+        return std::nullopt;
+    }
+    std::int64_t side = std::max(height_px, width_px);
+    while (side > multiple_px) {
+        side = std::max<std::int64_t>(side / 2 / multiple_px, 1) * multiple_px;
+        if (fits(std::min(side, height_px), std::min(side, width_px))) {
+            return side;
+        }
+    }
+    throw Error(ErrorKind::engine,
+                "the engine takes neither " + std::to_string(width_px) + "x" +
+                    std::to_string(height_px) +
+                    " px nor any tile of it; give it more memory, or build engines with a profile "
+                    "that this picture or its tiles lie in");
+}
+
 std::int64_t available_bytes() {
     return static_cast<std::int64_t>(kShareOfFreeMemory * static_cast<double>(free_bytes()));
 }

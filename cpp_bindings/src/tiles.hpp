@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -45,6 +46,13 @@ std::int64_t kept_bytes(std::int64_t budget_bytes);
 std::optional<std::int64_t> tile_side_px(std::int64_t budget_bytes, std::int64_t height_px,
                                          std::int64_t width_px, std::int64_t bytes_per_px,
                                          std::int64_t multiple_px);
+
+/// The side of the square tiles that `fits(height_px, width_px)` accepts, or none where it accepts
+/// the whole picture: for an engine that bounds its sizes itself. Throws Error (engine) where it
+/// accepts not even the smallest.
+std::optional<std::int64_t> tile_side_px(
+    const std::function<bool(std::int64_t, std::int64_t)>& fits, std::int64_t height_px,
+    std::int64_t width_px, std::int64_t multiple_px);
 
 /// Most of the memory that the system can give without swapping; the rest is for the others.
 std::int64_t available_bytes();

@@ -16,8 +16,8 @@
 #define HAS_HALF
 #endif
 
-// One thread after another, in place of a GPU.
-#define __global__
+// One thread after another, in place of a GPU. Local, because the GPU's own may be linked too.
+#define __global__ [[maybe_unused]] static
 namespace {
 struct Index {
     unsigned x;

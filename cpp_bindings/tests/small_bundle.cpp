@@ -36,6 +36,7 @@ SmallBundle::SmallBundle() {
     path_ = pattern;
     const json manifest = {{"format", 1},
                            {"name", "small"},
+                           {"precision", "float32"},
                            {"size_multiple_px", 8},
                            {"predictor", {{"file", "predictor.onnx"}}},
                            {"step", {{"file", "step.onnx"}}},
