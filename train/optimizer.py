@@ -30,10 +30,9 @@ def build_optimizers(model: nn.Module, learning_rate: float) -> dict[str, torch.
     muon = ConvolutionMuon(
         hidden, lr=learning_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"
     )
-    # Fused: these are hundreds of small tensors, and calling an operator costs more than its work.
-    adamw = torch.optim.AdamW(
-        rest, lr=learning_rate, weight_decay=0.0, betas=(0.9, 0.99), fused=True
-    )
+    # Not fused: that kernel takes state and weight to be laid out alike, which a restored state is
+    # not.
+    adamw = torch.optim.AdamW(rest, lr=learning_rate, weight_decay=0.0, betas=(0.9, 0.99))
     return {"muon": muon, "adamw": adamw}
 
 
