@@ -11,7 +11,7 @@ import msgspec
 from runtime.command import run_command
 from runtime.errors import OptionError
 from runtime.files import to_json, write_whole
-from train.config import BLURS, PRESETS, DataConfig
+from train.config import BLURS, PRESETS, RECIPES, DataConfig, TrainConfig
 from train.extras import require_training
 from train.layouts import find_pictures
 
@@ -29,7 +29,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--step", choices=PRESETS, metavar="PRESET", help="time training steps of this preset"
     )
-    parser.add_argument("--batch", type=int, default=8, help="crops of a step")
+    parser.add_argument("--batch", type=int, default=TrainConfig().batch, help="crops of a step")
+    parser.add_argument("--compile", action="store_true", help="steps through torch.compile")
     parser.add_argument("--rounds", type=int, default=10, help="steps to time, and convolutions")
     parser.add_argument("--threads", type=int, default=1, help="threads of a step")
     parser.add_argument("--json", type=Path, help="result file to write")
@@ -76,21 +77,29 @@ def _time_crops(arguments: argparse.Namespace) -> list[msgspec.Struct]:
 def _time_steps(arguments: argparse.Namespace) -> msgspec.Struct:
     from train.timing import measure_steps
 
+    model = PRESETS[arguments.step]
+    config = TrainConfig(
+        model=model,
+        data=DataConfig(crop_px=arguments.crop),
+        loss=RECIPES["paper" if model.predictor == "direct" else "joint+pixel"],
+        batch=arguments.batch,
+    )
     speed = measure_steps(
-        PRESETS[arguments.step],
-        arguments.batch,
-        arguments.crop,
+        config,
         rounds=arguments.rounds,
         threads=arguments.threads,
         preset=arguments.step,
+        compiled=arguments.compile,
     )
     print(
         f"{speed.preset}: a step of {speed.batch} crops of {speed.crop_px} px is "
         f"{speed.gflop_per_step:.1f} GFLOP and runs at {speed.gflop_per_s:.0f} GFLOP/s, "
         f"{speed.share:.0%} of the {speed.convolution_gflop_per_s:.0f} GFLOP/s of one bfloat16 "
-        f"convolution; forward and backward alone reach {speed.networks_share:.0%}, the optimizers "
-        f"take {speed.optimizers_share_of_time:.0%} of the time"
+        f"convolution; forward and backward alone reach {speed.networks_share:.0%}, "
+        f"the networks' convolutions {speed.convolutions_share:.0%}"
     )
+    for kind, share in sorted(speed.share_of_time.items(), key=lambda item: -item[1]):
+        print(f"  {share:6.1%}  {kind}")
     return speed
 
 

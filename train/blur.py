@@ -21,7 +21,6 @@ Image = NDArray[np.uint8]
 _PATH_POINTS = 96
 _ROLL_SMOOTHING = 12
 _MOST_WARPS = 64
-_CLIPPED_FROM = 250
 
 
 def _srgb_to_linear_table() -> Array:
@@ -40,14 +39,18 @@ def _linear_to_srgb(linear: Array) -> Array:
     return np.where(linear <= 0.0031308, 12.92 * linear, high).astype(np.float32)
 
 
-def shake_path(rng: np.random.Generator, extent_px: float) -> NDArray[np.float64]:
+def shake_path(
+    rng: np.random.Generator,
+    extent_px: float,
+    config: BlurConfig = BlurConfig(),  # noqa: B008 (it is frozen)
+) -> NDArray[np.float64]:
     """Positions (n, 2) of a shaking camera, in pixels (x, y), centred on their mean.
 
-    The longer side of the path's bounding box is ``extent_px``.
+    The longer side of the path's bounding box is ``extent_px``; ``config`` bounds its turns.
     """
     # Squared: most hands move smoothly, some tremble.
-    restlessness = 0.3 * rng.uniform() ** 2
-    jerk_probability = 0.06 * rng.uniform() ** 2
+    restlessness = config.restlessness_max * rng.uniform() ** 2
+    jerk_probability = config.jerk_probability_max * rng.uniform() ** 2
     direction = rng.normal(size=2)
     velocity = direction / np.linalg.norm(direction)
     kicks = rng.normal(size=(_PATH_POINTS, 2)) * restlessness
@@ -109,12 +112,13 @@ def blur_sample(
     if rng.random() < config.identity_fraction:
         return sharp
     extent_px = rng.uniform(0.5, config.longest_px)
-    path = shake_path(rng, extent_px)
+    path = shake_path(rng, extent_px, config)
     # Some cameras and data sets average frames as displayed, most sensors average light.
     in_display_light = rng.random() < config.display_light_fraction
     light = (_DISPLAY if in_display_light else _LINEAR)[sharp]
     if _happens(rng, config.highlight_fraction):
-        light = brighten_highlights(light, sharp, rng.uniform(1.0, config.highlight_gain_max))
+        gain = rng.uniform(1.0, config.highlight_gain_max)
+        light = brighten_highlights(light, sharp, gain, clipped_from=config.highlight_from)
     if _happens(rng, config.rotation_fraction):
         roll = np.radians(roll_path(rng, rng.uniform(0.0, config.longest_rotation_deg), len(path)))
         middle = (0.5 * (sharp.shape[1] - 1), 0.5 * (sharp.shape[0] - 1))
@@ -143,7 +147,9 @@ def _record(blurred: Array, rng: np.random.Generator, config: BlurConfig) -> Ima
     """What a camera saves of a picture (H, W, 3) in [0, 1]: with sensor noise, perhaps as JPEG."""
     noisy = _with_sensor_noise(blurred, rng, config)
     if _happens(rng, config.jpeg_fraction):
-        noisy = compress(noisy, int(rng.integers(config.jpeg_quality_min, 96)))
+        noisy = compress(
+            noisy, int(rng.integers(config.jpeg_quality_min, config.jpeg_quality_max + 1))
+        )
     return noisy
 
 
@@ -158,13 +164,17 @@ def _filter(light: Array, kernel: Array) -> Array:
     return np.asarray(filtered, np.float32)
 
 
-def brighten_highlights(light: Array, sharp: Image, gain: float) -> Array:
+def brighten_highlights(
+    light: Array, sharp: Image, gain: float, *, clipped_from: int = 250
+) -> Array:
     """``light`` (H, W, 3) with clipped pixels of ``sharp`` made ``gain`` times as bright.
+
+    Clipped is a pixel of which no channel is below ``clipped_from``.
 
     A sensor's white hides how bright a lamp is; blurred, it draws a white streak rather than a
     grey one (Whyte et al., "Deblurring Shaken and Partially Saturated Images", 2014).
     """
-    clipped = sharp.min(axis=2) >= _CLIPPED_FROM
+    clipped = sharp.min(axis=2) >= clipped_from
     brighter = light.copy()
     brighter[clipped] *= np.float32(gain)
     return brighter

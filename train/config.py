@@ -36,14 +36,16 @@ class ModelConfig:
 class BlurConfig:
     """Synthetic blur: how far the camera shakes, in which light, and how noisy the sensor is.
 
-    ``longest_px`` bounds the extent of the shake path; ``identity_fraction`` of the samples stay
-    unblurred and clean, so that a sharp picture is left as it is. Noise is in grey levels of 255.
+    ``longest_px`` bounds the extent of the shake path, ``restlessness_max`` how far it turns from
+    one moment to the next (0 is a straight line), ``jerk_probability_max`` how likely it turns
+    back; ``identity_fraction`` of the samples stay unblurred and clean, so that a sharp picture is
+    left as it is. Noise is in grey levels of 255.
 
     The rest is off unless its ``..._fraction``, the share of the blurred samples that get it, is
     above 0: camera roll about the picture's middle, of an extent up to ``longest_rotation_deg``
-    (blur then varies over the picture); defocus by a disc of up to ``defocus_radius_px``; clipped
-    highlights up to ``highlight_gain_max`` times brighter than white; JPEG of quality
-    ``jpeg_quality_min`` to 95.
+    (blur then varies over the picture); defocus by a disc of up to ``defocus_radius_px``;
+    highlights (grey level ``highlight_from`` and up) made up to ``highlight_gain_max`` times as
+    bright; JPEG of quality ``jpeg_quality_min`` to ``jpeg_quality_max``.
     """
 
     longest_px: float = 20.0
@@ -59,6 +61,10 @@ class BlurConfig:
     highlight_gain_max: float = 1.0
     jpeg_fraction: float = 0.0
     jpeg_quality_min: int = 60
+    jpeg_quality_max: int = 95
+    highlight_from: int = 250
+    restlessness_max: float = 0.3
+    jerk_probability_max: float = 0.06
 
     def __post_init__(self) -> None:
         """Raise OptionError for an effect that is switched on without a strength."""
@@ -73,8 +79,9 @@ class BlurConfig:
                     f"got {fraction} {getattr(self, fraction)} with {strength} "
                     f"{getattr(self, strength)}; {strength} must be above {least}"
                 )
-        if not 1 <= self.jpeg_quality_min <= 95:
-            raise OptionError(f"got jpeg_quality_min {self.jpeg_quality_min}; wanted is 1 to 95")
+        lowest, highest = self.jpeg_quality_min, self.jpeg_quality_max
+        if not 1 <= lowest <= highest <= 100:
+            raise OptionError(f"got JPEG quality {lowest} to {highest}; wanted is 1 to 100, rising")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,9 +14,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
@@ -22,14 +23,14 @@ from runtime.errors import CheckpointError, OptionError
 from train import checkpoint
 from train.batches import Parts, group_parts, open_batches
 from train.checkpoint import Card, Stage
-from train.config import Execution, LossConfig, TrainConfig
+from train.config import Execution, TrainConfig
 from train.data import CropDataset, Pictures
 from train.device import AnyFabric, OneDevice
 from train.journal import Entry, Journal
-from train.network import PICTURE_CHANNELS, Model
-from train.objective import compute_losses, draw_levels, draw_noise
+from train.network import Model
 from train.optimizer import build_optimizers
 from train.provenance import fingerprint, list_files
+from train.step import Objective, learn, update
 from train.stopping import StopRequest
 from train.validation import Validation
 
@@ -60,20 +61,6 @@ class Run:
     files: dict[str, str] = field(default_factory=dict)
     waited_s: float = 0.0
     smoothed_loss: float = field(default=math.nan)
-
-
-class Objective(nn.Module):
-    """The losses as one module, so that an engine for many devices sees one forward pass."""
-
-    def __init__(self, model: Model, config: LossConfig) -> None:
-        super().__init__()
-        self.model = model
-        self.config = config
-
-    def forward(self, y: Tensor, x: Tensor, level: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        losses = compute_losses(self.model, y, x, level, noise, self.config)
-        terms = {"loss": losses.total, "denoise": losses.denoise, "pixel": losses.pixel}
-        return {name: term for name, term in terms.items() if term is not None}
 
 
 def train(
@@ -201,6 +188,14 @@ def check_options(config: TrainConfig, execution: Execution) -> None:
             f"got {execution.workers} workers, validation of {execution.validation_crops} crops "
             f"every {execution.validate_every} steps; wanted are at least 0, 1 and 1"
         )
+    # Where torch.compile looks for one; without it, it would fail in the first step, at length.
+    compiler = os.environ.get("CXX", "g++")
+    on_cpu = execution.accelerator == "cpu" or not torch.cuda.is_available()
+    if execution.compile and on_cpu and shutil.which(compiler) is None:
+        raise OptionError(
+            f"got --compile, and there is no C++ compiler '{compiler}' to compile with; "
+            "install one, name it in CXX, or leave --compile out"
+        )
 
 
 def compile_networks(model: Model) -> None:
@@ -219,6 +214,18 @@ def start_run(
     resume: Path | None = None,
 ) -> Run:
     """The unfinished run of ``folder``, or that behind the weights ``resume``, or a fresh one."""
+    run = new_run(config, device, init)
+    if (folder / LAST).exists():
+        _resume(run, config, folder / LAST)
+    elif resume is not None:
+        _go_on(run, config, resume)
+    return run
+
+
+def new_run(
+    config: TrainConfig, device: torch.device | str = "cpu", init: Path | None = None
+) -> Run:
+    """A run of which no step was taken, on ``device``; raises CheckpointError for ``init``."""
     torch.manual_seed(config.seed)
     model = Model(config.model)
     # To the device before the optimizers are made: Muon holds views of the weights' memory.
@@ -234,12 +241,7 @@ def start_run(
         earlier = card.stages
     blend = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
     average = AveragedModel(model, multi_avg_fn=blend)
-    run = Run(model, average, build_optimizers(model, config.learning_rate), earlier)
-    if (folder / LAST).exists():
-        _resume(run, config, folder / LAST)
-    elif resume is not None:
-        _go_on(run, config, resume)
-    return run
+    return Run(model, average, build_optimizers(model, config.learning_rate), earlier)
 
 
 def _go_on(run: Run, config: TrainConfig, path: Path) -> None:
@@ -400,11 +402,6 @@ def _validate(
     )
 
 
-def _to_model(batch: Tensor) -> Tensor:
-    """uint8 (N, 3, H, W) to float32 in [-1, 1], channels last."""
-    return (batch.float() / 127.5 - 1.0).contiguous(memory_format=torch.channels_last)
-
-
 def _take_step(
     fabric: AnyFabric,
     objective: Any,
@@ -414,54 +411,20 @@ def _take_step(
     parts: Parts,
 ) -> Entry:
     """One optimizer step over the ``parts`` of this process's share of the batch, in uint8."""
-    level, noise = _draws(config, run.step, fabric)
-    losses: dict[str, Tensor] = {}
-    for index, (blurred, sharp) in enumerate(parts):
-        y, x = _to_model(blurred), _to_model(sharp)
-        mine = slice(index * len(x), (index + 1) * len(x))
-        with fabric.no_backward_sync(objective, enabled=index + 1 < len(parts)):
-            terms = objective(y, x, level[mine], noise[mine])
-            fabric.backward(terms["loss"] / len(parts))
-        for name, term in terms.items():
-            losses[name] = losses.get(name, torch.zeros_like(term)) + term.detach() / len(parts)
-    norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.clip_norm)
+    losses = learn(fabric, objective, config, run.step, parts)
     learning_rate = config.learning_rate * anneal(run, config)
+    norm = update(
+        run.model, run.average, optimizers, learning_rate=learning_rate, clip_norm=config.clip_norm
+    )
     run.step += 1
-    if torch.isfinite(norm):
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate
-            optimizer.step()
-        run.average.update_parameters(run.model)
-    else:
-        run.skipped += 1
-    for optimizer in optimizers:
-        optimizer.zero_grad()
+    run.skipped += not math.isfinite(norm)
     means: Any = fabric.all_reduce(losses)
     return Entry(
         run.step,
         **{name: float(value) for name, value in means.items()},
         learning_rate=learning_rate,
-        gradient_norm=float(norm),
+        gradient_norm=norm,
         skipped=run.skipped,
-    )
-
-
-def _draws(config: TrainConfig, step: int, fabric: AnyFabric) -> tuple[Tensor, Tensor]:
-    """Of this process: levels (N,) and noise (N, 3, crop, crop), cut from those of the whole batch.
-
-    They are functions of (seed, step) and nothing else, however many processes share the work.
-    """
-    rng = np.random.default_rng((config.seed, step, 1))
-    # Without a denoiser to train nobody asks for noise.
-    side = config.data.crop_px if config.loss.denoise > 0 else 0
-    level = draw_levels(config.batch, rng)
-    noise = draw_noise((config.batch, PICTURE_CHANNELS, side, side), rng, fabric.device)
-    share = config.batch // fabric.world_size
-    mine = slice(fabric.global_rank * share, (fabric.global_rank + 1) * share)
-    return (
-        level[mine].to(fabric.device),
-        noise[mine].contiguous(memory_format=torch.channels_last),
     )
 
 

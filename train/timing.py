@@ -6,7 +6,7 @@ Time is that of the process on the processor, so that what else runs on the mach
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import cv2
@@ -15,16 +15,36 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from runtime.version import __version__
-from train.config import DataConfig, LossConfig, ModelConfig
+from train.config import DataConfig, Execution, TrainConfig
 from train.data import CropDataset
 from train.layouts import Pictures
+from train.loop import compile_networks, new_run, open_fabric
 from train.network import PICTURE_CHANNELS, Model
-from train.objective import compute_losses
-from train.optimizer import build_optimizers
+from train.step import Objective, learn, update
 
 # Shapes (channels, side) of a 3x3 convolution: the best of them is what the machine can do.
 _PROBES = ((32, 96), (64, 64), (128, 48), (256, 32))
 _PROBE_BATCH = 8
+# The first call after something else finds cold caches, which a network's own layers do not.
+_PROBE_CALLS = 5
+
+# What a step's time goes to, by the beginning of the operators' names; the first that fits counts.
+_KINDS = {
+    "aten::mkldnn_convolution": "convolutions",
+    "aten::convolution_backward": "convolutions",
+    "mkldnn::": "convolutions",
+    "aten::silu": "SiLU",
+    "aten::cat": "concatenation",
+    "aten::add": "additions",
+    "aten::sum": "additions",
+    "aten::copy_": "copies and casts",
+    "aten::avg_pool": "resampling",
+    "aten::upsample": "resampling",
+    "aten::addmm": "level embedding",
+    "aten::mm": "level embedding",
+}
+_OTHER = "other operators, Python and autograd"
+_UPDATE = "clipping, optimizers and average"
 
 
 class CropSpeed(msgspec.Struct, frozen=True):
@@ -43,10 +63,12 @@ class StepSpeed(msgspec.Struct, frozen=True):
     """Training steps of one preset in bfloat16 autocast, on the CPU.
 
     ``gflop_per_step`` is the work of both networks, forward and backward, a multiplication and an
-    addition being two operations. ``convolution_gflop_per_s`` is the best rate of a few 3x3
-    convolutions, forward and backward, in bfloat16 and channels-last. ``share`` is the rate of
-    whole steps over it, ``networks_share`` that without the optimizers, which take
-    ``optimizers_share_of_time``.
+    addition being two operations; ``gflop_per_s`` is that over the time of a whole step, with
+    noise, clipping, optimizers and average. ``convolution_gflop_per_s`` is the best rate of a few
+    3x3 convolutions, forward and backward, in bfloat16 and channels-last. ``share`` is the rate of
+    whole steps over it, ``networks_share`` that of forward and backward alone.
+    ``convolutions_share`` is what would be reached if nothing but the networks' own convolutions
+    took time. ``share_of_time`` says by kind of work where the time goes.
     """
 
     preset: str
@@ -54,13 +76,15 @@ class StepSpeed(msgspec.Struct, frozen=True):
     crop_px: int
     threads: int
     rounds: int
+    compiled: bool
     gflop_per_step: float
     crops_per_s: float
     gflop_per_s: float
     convolution_gflop_per_s: float
     share: float
     networks_share: float
-    optimizers_share_of_time: float
+    convolutions_share: float
+    share_of_time: dict[str, float]
     device: str = "cpu"
     torch: str = str(torch.__version__)
     made_by: str = f"dvsr-edge {__version__}"
@@ -85,69 +109,93 @@ def measure_crops(pictures: Pictures, config: DataConfig, crops: int, *, blur: s
 
 
 def measure_steps(
-    model: ModelConfig, batch: int, crop_px: int, *, rounds: int, threads: int, preset: str
+    config: TrainConfig, *, rounds: int, threads: int, preset: str, compiled: bool = False
 ) -> StepSpeed:
-    """Time ``rounds`` steps of both networks, and as many of each probe, in turns; on the CPU.
+    """Time ``rounds`` whole steps of ``config``, and as many of each probe, in turns; on the CPU.
 
-    ``crop_px`` must be a multiple of what the networks take. ``preset`` is only noted.
+    ``config.data.crop_px`` must be a multiple of what the networks take; ``preset`` is only noted.
     """
     with _threads(threads):
-        learn, update = _make_step(model, batch, crop_px)
-        probes = [_make_probe(channels, side) for channels, side in _PROBES]
-        work = [_count_flops(call) for call in (learn, *probes)]
-        calls = (learn, update, *probes)
-        seconds = [0.0] * len(calls)
-        # In turns: what else the machine does then slows all of them alike.
-        for _ in range(rounds):
-            for index, call in enumerate(calls):
-                with _clock() as taken:
-                    call()
-                seconds[index] += taken[0]
-    whole = seconds[0] + seconds[1]
-    probe_rates = (w * rounds / s for w, s in zip(work[1:], seconds[2:], strict=True))
-    fastest, rate = max(probe_rates), work[0] * rounds / whole
+        model, *halves = _make_step(config)
+        calls = (halves[0], *(_make_probe(channels, side) for channels, side in _PROBES))
+        # Before compiling, which hides the operators from the counter.
+        work = [_count_flops(call) for call in calls]
+        if compiled:
+            compile_networks(model)
+            calls[0]()
+        seconds = _take_turns((*calls, halves[1]), rounds)
+        kinds = _profile(*halves)
+    whole = seconds[0] + seconds[-1]
+    fastest = max(flops / taken for flops, taken in zip(work[1:], seconds[1:-1], strict=True))
+    shares = {kind: share * seconds[0] / whole for kind, share in kinds.items()}
+    share = work[0] / whole / fastest
     return StepSpeed(
         preset=preset,
-        batch=batch,
-        crop_px=crop_px,
+        batch=config.batch,
+        crop_px=config.data.crop_px,
         threads=threads,
         rounds=rounds,
+        compiled=compiled,
         gflop_per_step=round(work[0] / 1e9, 4),
-        crops_per_s=round(batch * rounds / whole, 2),
-        gflop_per_s=round(rate / 1e9, 3),
+        crops_per_s=round(config.batch / whole, 2),
+        gflop_per_s=round(work[0] / whole / 1e9, 3),
         convolution_gflop_per_s=round(fastest / 1e9, 3),
-        share=round(rate / fastest, 4),
-        networks_share=round(rate / fastest * whole / seconds[0], 4),
-        optimizers_share_of_time=round(seconds[1] / whole, 3),
+        share=round(share, 4),
+        networks_share=round(share * whole / seconds[0], 4),
+        convolutions_share=round(share / shares["convolutions"], 4),
+        share_of_time={
+            kind: round(part, 4) for kind, part in {**shares, _UPDATE: seconds[-1] / whole}.items()
+        },
     )
 
 
-def _make_step(
-    config: ModelConfig, batch: int, crop_px: int
-) -> tuple[Callable[[], None], Callable[[], None]]:
-    """The two halves of a training step: forward and backward pass, and the optimizers."""
-    torch.manual_seed(0)
-    model = Model(config)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizers = build_optimizers(model, 1e-4).values()
-    shape = (batch, PICTURE_CHANNELS, crop_px, crop_px)
-    y, x, noise = (
-        torch.rand(shape).contiguous(memory_format=torch.channels_last) for _ in range(3)
+def _make_step(config: TrainConfig) -> tuple[Model, Callable[[], None], Callable[[], None]]:
+    """A model and the two halves of its training step: gradients, and what they change."""
+    fabric = open_fabric(config, Execution(accelerator="cpu"))
+    run = new_run(config)
+    objective, *optimizers = fabric.setup(
+        Objective(run.model, config.loss), *run.optimizers.values()
     )
-    level = torch.linspace(-4.0, 9.0, batch)
-    loss = LossConfig(pixel=0.0 if model.predictor is None else 1.0)
+    shape = (config.batch, PICTURE_CHANNELS, config.data.crop_px, config.data.crop_px)
+    blurred, sharp = (torch.randint(256, shape, dtype=torch.uint8) for _ in range(2))
 
-    def learn() -> None:
-        model.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16):
-            total = compute_losses(model, y, x, level, noise, loss).total
-        total.backward()  # type: ignore[no-untyped-call]
+    def gradients() -> None:
+        learn(fabric, objective, config, 0, [(blurred, sharp)])
 
-    def update() -> None:
-        for optimizer in optimizers:
-            optimizer.step()
+    def change() -> None:
+        update(
+            run.model,
+            run.average,
+            optimizers,
+            learning_rate=config.learning_rate,
+            clip_norm=config.clip_norm,
+        )
 
-    return learn, update
+    return run.model, gradients, change
+
+
+def _take_turns(calls: Sequence[Callable[[], None]], rounds: int) -> list[float]:
+    """Processor seconds of one call of each: what else the machine does slows all of them alike."""
+    seconds = [0.0] * len(calls)
+    for _ in range(rounds):
+        for index, call in enumerate(calls):
+            with _clock() as taken:
+                call()
+            seconds[index] += taken[0] / rounds
+    return seconds
+
+
+def _profile(learn: Callable[[], None], update: Callable[[], None]) -> dict[str, float]:
+    """By kind of work, the share of the time of ``learn``, which is called once."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        learn()
+    update()
+    kinds = dict.fromkeys([*_KINDS.values(), _OTHER], 0.0)
+    for event in profiler.key_averages():
+        kind = next((k for start, k in _KINDS.items() if event.key.startswith(start)), _OTHER)
+        kinds[kind] += event.self_cpu_time_total
+    total = sum(kinds.values())
+    return {kind: taken / total for kind, taken in kinds.items()}
 
 
 def _make_probe(channels: int, side_px: int) -> Callable[[], None]:
@@ -158,7 +206,8 @@ def _make_probe(channels: int, side_px: int) -> Callable[[], None]:
     gradient = torch.ones_like(x)
 
     def probe() -> None:
-        layer(x).backward(gradient)
+        for _ in range(_PROBE_CALLS):
+            layer(x).backward(gradient)
 
     return probe
 

@@ -19,6 +19,13 @@ def test_a_path_has_the_extent_asked_for_and_is_centred(extent_px: float) -> Non
     assert path.mean(axis=0) == pytest.approx([0.0, 0.0], abs=1e-9)
 
 
+def test_a_hand_that_never_turns_draws_a_straight_line() -> None:
+    steady = BlurConfig(restlessness_max=0.0, jerk_probability_max=0.0)
+    path = shake_path(np.random.default_rng(4), 20.0, steady)
+    sideways = np.linalg.svd(path)[1][1] / np.sqrt(len(path))
+    assert sideways < 0.1
+
+
 def test_a_kernel_sums_to_one_and_keeps_the_centre() -> None:
     path = np.array([[-2.0, 0.0], [2.0, 0.0]])
     kernel = motion_kernel(path)

@@ -39,8 +39,10 @@ def test_a_training_step_is_held_against_the_rate_of_a_convolution(
     arguments = ["--step", "tiny", "--rounds", "1", "--batch", "2", "--crop", "48"]
     assert main([*arguments, "--json", str(result)]) == 0
     (row,) = json.loads(result.read_text())
-    assert 0 < row["share"] < row["networks_share"] < 1
+    assert 0 < row["share"] < row["networks_share"] < row["convolutions_share"]
     assert row["convolution_gflop_per_s"] > row["gflop_per_s"] > 0
+    assert sum(row["share_of_time"].values()) == pytest.approx(1.0, abs=0.01)
+    assert not row["compiled"]
 
 
 def test_nothing_to_time_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ from train.checkpoint import FORMAT, Card, load_model, load_tensors, save_tensor
 from train.config import BlurConfig, DataConfig, Execution, LossConfig, ModelConfig, TrainConfig
 from train.data import Pictures, find_pictures
 from train.journal import HISTORY, Entry, Journal, read_history
-from train.loop import BEST, LAST, MODEL, compile_networks, train
+from train.loop import BEST, LAST, MODEL, train
 from train.network import Model
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -255,10 +255,3 @@ def test_tensorboard_receives_scalars_and_a_picture_grid(
     assert len(events.Scalars("loss")) == CONFIG.steps
     grid = events.Images("blurred, predicted, deblurred, sharp")[0]
     assert (grid.width, grid.height) == (4 * 64, 2 * 64)
-
-
-def test_compiling_keeps_the_names_of_the_weights() -> None:
-    model = Model(CONFIG.model)
-    names = list(model.state_dict())
-    compile_networks(model)
-    assert list(model.state_dict()) == names
