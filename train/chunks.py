@@ -23,9 +23,9 @@ from train.config import Execution, TrainConfig
 from train.device import choose_device
 from train.journal import Entry, read_history
 from train.layouts import Pictures, find_pictures
-from train.loop import MODEL
 from train.options import to_parts, to_stages
 from train.portable import pack_weights, unpack_pictures, unpack_weights
+from train.run import MODEL
 from train.stages import is_done, train_stages
 
 LOG = "log.jsonl"

@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> None:
     require_training()
     from train.checkpoint import load_tensors
     from train.lessons import few_steps
-    from train.loop import MODEL
+    from train.run import MODEL
     from train.students import SEED, Result, compare, gain_db, teach, to_table
 
     rounds = to_rounds(load_tensors(arguments.checkpoint)[1].config, arguments)

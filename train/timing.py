@@ -18,8 +18,9 @@ from runtime.version import __version__
 from train.config import DataConfig, Execution, TrainConfig
 from train.data import CropDataset
 from train.layouts import Pictures
-from train.loop import compile_networks, new_run, open_fabric
+from train.loop import compile_networks, open_fabric
 from train.network import PICTURE_CHANNELS, Model
+from train.run import new_run
 from train.step import Objective, learn, update
 
 # Shapes (channels, side) of a 3x3 convolution: the best of them is what the machine can do.

@@ -17,7 +17,8 @@ from train.checkpoint import Card, load_tensors
 from train.config import RECIPES, BlurConfig, DataConfig, Execution, ModelConfig, TrainConfig
 from train.data import Pictures, find_pictures
 from train.journal import read_history
-from train.loop import LAST, MODEL, Run, anneal, start_run, train
+from train.loop import anneal, train
+from train.run import LAST, MODEL, Run, start_run
 from train.stages import find_stage, train_stages
 
 CONFIG = TrainConfig(

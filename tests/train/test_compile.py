@@ -19,8 +19,9 @@ from train.checkpoint import load_model, load_tensors
 from train.config import BlurConfig, DataConfig, Execution, ModelConfig, TrainConfig
 from train.data import Pictures, find_pictures
 from train.journal import read_history
-from train.loop import LAST, MODEL, check_options, compile_networks, train
+from train.loop import check_options, compile_networks, train
 from train.network import Model
+from train.run import LAST, MODEL
 
 CONFIG = TrainConfig(
     model=ModelConfig(4, 4, unshuffle=2),

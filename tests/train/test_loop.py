@@ -13,7 +13,8 @@ from runtime.errors import CheckpointError
 from train.checkpoint import load_model, load_tensors
 from train.config import RECIPES, BlurConfig, DataConfig, ModelConfig, TrainConfig
 from train.data import Pictures, find_pictures
-from train.loop import LAST, schedule, train
+from train.loop import schedule, train
+from train.run import LAST
 
 CONFIG = TrainConfig(
     model=ModelConfig(4, 4, unshuffle=2),

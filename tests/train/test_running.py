@@ -21,8 +21,9 @@ from train.checkpoint import FORMAT, Card, load_model, load_tensors, save_tensor
 from train.config import BlurConfig, DataConfig, Execution, LossConfig, ModelConfig, TrainConfig
 from train.data import Pictures, find_pictures
 from train.journal import HISTORY, Entry, Journal, read_history
-from train.loop import BEST, LAST, MODEL, train
+from train.loop import train
 from train.network import Model
+from train.run import BEST, LAST, MODEL
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STEPS = 40
