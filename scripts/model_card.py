@@ -60,19 +60,24 @@ class PartError(DvsrError):
 
 def measure(arguments: argparse.Namespace) -> None:
     """Run the chosen parts; raises DvsrError."""
-    name = open_bundle(arguments.bundle).manifest.name
-    run: dict[str, Callable[[], None]] = {
+    run = works(arguments, open_bundle(arguments.bundle).manifest.name)
+    for part in PARTS:
+        if part in arguments.only:
+            print(f"== {part}", flush=True)
+            run[part]()
+
+
+def works(arguments: argparse.Namespace, name: str) -> dict[str, Callable[[], None]]:
+    """What each part does, for the bundle of that name."""
+    return {
         "balanced": lambda: _evaluate(arguments, "balanced", "--at", "0x1", "10x4", "--sharp"),
         "samples": lambda: _evaluate(arguments, "samples", "--at", "10x1", "10x8"),
+        "realtime": lambda: _evaluate(arguments, "realtime", "--preset", "realtime", "--at", "2x1"),
         "fp16": lambda: _measure_half(arguments),
         "sweep": lambda: _sweep(arguments, name),
         "pictures": lambda: _draw_pictures(arguments.bundle),
         "card": lambda: _fill_card(DOCS / f"model-card-{name}.md", name),
     }
-    for part in PARTS:
-        if part in arguments.only:
-            print(f"== {part}", flush=True)
-            run[part]()
 
 
 def _niqe(arguments: argparse.Namespace) -> list[str]:

@@ -52,3 +52,9 @@ def test_the_cards_tables_are_those_of_the_result_files(script: dict[str, Any]) 
     }
     for name, lines in tables.items():
         assert script["replace_table"](card, name, lines) == card, name
+
+
+def test_every_part_has_its_work(script: dict[str, Any]) -> None:
+    assert set(script["works"](script["build_parser"]().parse_args(["val"]), "tiny")) == set(
+        script["PARTS"]
+    )
