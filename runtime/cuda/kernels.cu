@@ -223,9 +223,8 @@ DVSR_INLINE u64 reflected(u64 at, u64 length) {
 
 // uint8 pictures (N, from_height, from_width, 3) as (N, height, width, 3): what lies beyond their
 // bottom and right is reflected, as numpy.pad does, or cut off. `turned`: the channels backwards.
-extern "C" __global__ void recut(const unsigned char* from, unsigned char* to, u64 pictures,
-                                 u64 from_height, u64 from_width, u64 height, u64 width,
-                                 u64 turned) {
+DVSR_GLOBAL void recut(const unsigned char* from, unsigned char* to, u64 pictures,
+                       u64 from_height, u64 from_width, u64 height, u64 width, u64 turned) {
   const u64 index = index_of_thread();
   if (index >= pictures * height * width) return;
   const u64 column = index % width, row = index / width % height;

@@ -11,15 +11,6 @@ namespace dvsr::cuda::device {
 #include <kernels.cu>
 #undef DVSR_GLOBAL
 
-/// The pixel that position `at` of a row reflected without end shows; a single pixel repeats.
-DVSR_INLINE u64 reflected(u64 at, u64 size) {
-    if (size == 1) {
-        return 0;
-    }
-    const u64 within = at % (2 * (size - 1));
-    return within < size ? within : 2 * (size - 1) - within;
-}
-
 /// Where a thread's pixel lies in pictures (N, height, width).
 struct Pixel {
     u64 picture, row, column;
