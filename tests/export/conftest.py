@@ -28,6 +28,18 @@ _CAPABILITIES_VERSION = 0x20080522
 _OVERRIDES_PERMISSIONS = 1 << 1  # CAP_DAC_OVERRIDE
 
 
+@pytest.fixture
+def bundle(small_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the small bundle, to be changed."""
+    return shutil.copytree(small_bundle, tmp_path / "bundle")
+
+
+@pytest.fixture
+def with_engines(built_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the small bundle with engines, to be changed."""
+    return shutil.copytree(built_bundle, tmp_path / "bundle")
+
+
 @pytest.fixture(scope="session")
 def library() -> Library:
     """tensorrt-rtx, which builds real engines without a GPU."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -31,16 +30,6 @@ ReadOnly = Callable[[Path], AbstractContextManager[None]]
 
 CONFIG = BuildConfig((SizeRange(Size(64, 64), Size(64, 64), Size(128, 128)),), targets=(86,))
 SHAPE = ("--min", "64x64", "--opt", "64x64", "--max", "128x128", "--target", "sm86")
-
-
-@pytest.fixture
-def bundle(small_bundle: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(small_bundle, tmp_path / "bundle")
-
-
-@pytest.fixture
-def with_engines(built_bundle: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(built_bundle, tmp_path / "bundle")
 
 
 def contents(directory: Path) -> dict[str, bytes]:

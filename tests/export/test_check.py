@@ -19,11 +19,6 @@ from runtime.engines.onnx import OnnxEngine
 SIZES = ("--size", "32x32", "--size", "56x40")
 
 
-@pytest.fixture
-def bundle(small_bundle: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(small_bundle, tmp_path / "bundle")
-
-
 def change(bundle: Path, file: str, edit: Callable[[onnx.ModelProto], None]) -> None:
     """Edit a graph of ``bundle`` and vouch for it in the manifest."""
     model = onnx.load(bundle / file)

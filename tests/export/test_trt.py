@@ -30,16 +30,6 @@ CONFIG = BuildConfig((SMALL,), targets=(86,))
 SHAPE = ("--min", "64x64", "--opt", "64x64", "--max", "128x128", "--target", "sm86")
 
 
-@pytest.fixture
-def bundle(small_bundle: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(small_bundle, tmp_path / "bundle")
-
-
-@pytest.fixture
-def with_engines(built_bundle: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(built_bundle, tmp_path / "bundle")
-
-
 def contents(directory: Path) -> dict[str, str]:
     """The checksum of every file below ``directory``."""
     return {
