@@ -174,7 +174,7 @@ def compare_on_gpu(session: Session, open_driver: Callable[[], Driver]) -> Findi
 
 
 def _latency(subject: EngineSubject, work: Work, plan: Plan) -> Finding:
-    (record,) = measure([subject.timed(work)], plan)
+    ((record,),) = measure([[subject.timed(work)]], plan)
     figures = _figures(record)
     shares = (("overhead_share", "beyond the bare engine"), ("outside_engine_share", "outside it"))
     told = [f"{figures[name]:.1%} {words}" for name, words in shares if name in figures]
@@ -189,7 +189,7 @@ def _graphs(name: str, bundle: Path, work: Work, plan: Plan) -> Finding:
         for subject in subjects:
             stack.callback(subject.close)
         first, second = (subject.deblur(_picture(work), work) for subject in subjects)
-        on, off = measure([subject.timed(work) for subject in subjects], plan)
+        ((on, off),) = measure([[subject.timed(work) for subject in subjects]], plan)
     times = {"on_ms": summarize(on.times_ms).p50, "off_ms": summarize(off.times_ms).p50}
     gain = ratio(on.rounds_ms, off.rounds_ms)
     assert gain is not None

@@ -51,6 +51,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--side", type=int, default=256, help="height and width in pixels")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument(
+        "--builds",
+        type=int,
+        default=4,
+        help="loop: how often everything is opened anew, %(default)s times in equal shares of the "
+        "rounds: where weights come to lie in memory moves the times of one opening by percents",
+    )
+    parser.add_argument(
         "--built", type=Path, default=BUILT, help="folder of dvsr-deblur and dvsr_fresh"
     )
     return parser
@@ -66,6 +73,9 @@ def main() -> None:
     medians = {name: round(float(np.median(each)), 3) for name, each in times.items()}
     for name, median in medians.items():
         print(f"{name:24} {median:10.3f} ms")
+    ratios = ratios_of_rounds(times)
+    for name, each in ratios.items():
+        print(f"{name:48} {each['p50']:.3f} ({each['p25']:.3f} to {each['p75']:.3f})")
     result = {
         "what": arguments.what,
         "bundle": bundle.manifest.name,
@@ -73,11 +83,13 @@ def main() -> None:
         "preset": arguments.preset or bundle.manifest.default_preset,
         "side_px": arguments.side,
         "rounds": arguments.rounds,
+        "builds": arguments.builds if arguments.what == "loop" else None,
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "load_1min": load,
         "software": describe_software(),
         "machine": describe_machine(),
         "p50_ms": medians,
+        "ratios": ratios,
         "times_ms": {name: [round(t, 3) for t in each] for name, each in times.items()},
     }
     write_whole(arguments.output, to_json(msgspec.to_builtins(result)))
@@ -87,14 +99,32 @@ def measure_loop(bundle: Bundle, arguments: argparse.Namespace) -> Times:
     """Milliseconds of one call in C++ and in Python, and of nothing but the graphs they run."""
     picture = make_pictures(1, arguments.side, arguments.side)
     options = {} if arguments.preset is None else {"preset": arguments.preset}
-    native = native_call(bundle, arguments, picture)
-    python = Session(bundle.directory, engine="onnx-cpu")
-    calls = {
-        "c++": native,
-        "python": lambda: python.deblur(picture, **options),
-        "onnx runtime calls": graphs_alone(bundle, arguments),
+    times: Times = {}
+    for _ in range(arguments.builds):
+        with Session(bundle.directory, engine="onnx-cpu") as python:
+            calls = {
+                "c++": native_call(bundle, arguments, picture),
+                "python": lambda: python.deblur(picture, **options),
+                "onnx runtime calls": graphs_alone(bundle, arguments),
+            }
+            for name, each in alternate(calls, arguments.rounds // arguments.builds).items():
+                times.setdefault(name, []).extend(each)
+    return times
+
+
+def ratios_of_rounds(times: Times) -> dict[str, dict[str, float]]:
+    """Quartiles of the ratios of the wall times of one round, of each thing to the next ones."""
+    names = [name for name in times if not name.endswith(", CPU")]
+    pairs = [(one, other) for i, one in enumerate(names) for other in names[i + 1 :]]
+    return {
+        f"{one} / {other}": {
+            f"p{percent}": round(
+                float(np.percentile(np.divide(times[one], times[other]), percent)), 4
+            )
+            for percent in (25, 50, 75)
+        }
+        for one, other in pairs
     }
-    return alternate(calls, arguments.rounds)
 
 
 def native_call(

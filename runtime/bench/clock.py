@@ -51,23 +51,37 @@ class Record:
 
 
 def measure(
-    timed: Sequence[Timed],
+    sets: Sequence[Sequence[Timed]],
     plan: Plan,
     meter: Meter | None = None,
     *,
     progress: Callable[[str], None] = lambda _: None,
-) -> list[Record]:
-    """Time everything in ``timed`` side by side; the records are in its order."""
-    records = [Record() for _ in timed]
-    for index, (one, record) in enumerate(zip(timed, records, strict=True)):
-        progress(f"warming up {index + 1} of {len(timed)}")
+) -> list[list[Record]]:
+    """Time everything in ``sets`` side by side; the records are in its order.
+
+    What is in one set is compared: it takes its turns until all of it has enough. The sets take
+    turns with each other as long as they go on.
+    """
+    records = [[Record() for _ in timed] for timed in sets]
+    everything = [
+        pair for both in zip(sets, records, strict=True) for pair in zip(*both, strict=True)
+    ]
+    for index, (one, record) in enumerate(everything):
+        progress(f"warming up {index + 1} of {len(everything)}")
         record.warm_up_runs, record.warm_up_stable = warm_up(one.call, plan)
-    floors = _open_floors(timed, plan)
-    while not all(record.is_enough(plan) for record in records):
-        progress(f"round {len(records[0].rounds_ms) + 1}")
-        for one, record, floor in zip(timed, records, floors, strict=True):
-            _take_round(one, record, floor, plan, meter)
-    for one, record in zip(timed, records, strict=True):
+    floors = [_open_floors(timed, plan) for timed in sets]
+    number = 0
+    while unfinished := [
+        both
+        for both in zip(sets, records, floors, strict=True)
+        if not all(record.is_enough(plan) for record in both[1])
+    ]:
+        number += 1
+        progress(f"round {number}")
+        for both in unfinished:
+            for one, record, floor in zip(*both, strict=True):
+                _take_round(one, record, floor, plan, meter)
+    for one, record in everything:
         record.idle_ms.extend(_after_idle(one.call, plan))
     return records
 

@@ -38,7 +38,11 @@ class Circumstances:
 
 
 class Runner:
-    """Measures works one after the other, each with all subjects side by side."""
+    """Measures works with all subjects side by side.
+
+    Works that differ in nothing but the size of the picture are measured side by side, too: what
+    the machine does meanwhile would else bend the line through the sizes.
+    """
 
     def __init__(self, subjects: Sequence[Subject], shared: Circumstances) -> None:
         self._subjects = subjects
@@ -48,12 +52,16 @@ class Runner:
     def run(self, works: Sequence[Work], out: Path | None, known: set[str]) -> list[Row]:
         """Measure every work of which a row is missing in ``known``; rows go to ``out`` at once."""
         made: list[Row] = []
-        for number, work in enumerate(works, start=1):
-            title = f"[{number}/{len(works)}] {work}"
-            if all(self._key(subject, work) in known for subject in self._subjects):
+        groups = _by_size(works)
+        for number, group in enumerate(groups, start=1):
+            missing = [
+                w for w in group if any(self._key(s, w) not in known for s in self._subjects)
+            ]
+            title = f"[{number}/{len(groups)}] {_name(missing or group)}"
+            if not missing:
                 self._shared.progress(f"{title}: measured already\n")
                 continue
-            rows = self._measure(work, title)
+            rows = self._measure(missing, title)
             made.extend(rows)
             if out is not None:
                 for row in rows:
@@ -64,20 +72,21 @@ class Runner:
         shared = self._shared
         return case_key(subject.case(work), shared.plan, shared.software, shared.machine)
 
-    def _measure(self, work: Work, title: str) -> list[Row]:
+    def _measure(self, works: Sequence[Work], title: str) -> list[Row]:
         shared = self._shared
         load = load_1min()
-        agreements = self._compare_pictures(work)
+        agreements = [self._compare_pictures(work) for work in works]
         records = measure(
-            [subject.timed(work) for subject in self._subjects],
+            [[subject.timed(work) for subject in self._subjects] for work in works],
             shared.plan,
             shared.meter,
             progress=lambda what: shared.progress(f"{title}: {what}"),
         )
         shared.progress(f"{title}: cold starts and quality")
         rows = [
-            self._row(subject, work, record, agreement, load, records)
-            for subject, record, agreement in zip(self._subjects, records, agreements, strict=True)
+            self._row(subject, work, record, agreement, load, side_by_side)
+            for work, side_by_side, agreed in zip(works, records, agreements, strict=True)
+            for subject, record, agreement in zip(self._subjects, side_by_side, agreed, strict=True)
         ]
         shared.progress(f"{title}: done\n")
         return rows
@@ -175,6 +184,20 @@ class Runner:
             one = Work(work.width_px, work.height_px, work.steps, work.samples, 1)
             self._qualities[key] = measure_quality(lambda image: subject.deblur(image, one), pairs)
         return self._qualities[key]
+
+
+def _by_size(works: Sequence[Work]) -> list[list[Work]]:
+    """The works of equal steps, samples and batch together, in the order in which they came up."""
+    groups: dict[tuple[int, int, int], list[Work]] = {}
+    for work in works:
+        groups.setdefault((work.steps, work.samples, work.batch), []).append(work)
+    return list(groups.values())
+
+
+def _name(group: Sequence[Work]) -> str:
+    """``256x256 640x360, 10 steps``."""
+    sizes = " ".join(f"{work.width_px}x{work.height_px}" for work in group)
+    return f"{sizes},{str(group[0]).partition(',')[2]}"
 
 
 def _floor(record: Record) -> Floor | None:

@@ -26,15 +26,33 @@ def noting(order: list[str], name: str) -> Callable[[], None]:
 
 def test_what_is_compared_takes_turns() -> None:
     order: list[str] = []
-    measure([Timed(noting(order, "A")), Timed(noting(order, "B"))], PLAN)
+    measure([[Timed(noting(order, "A")), Timed(noting(order, "B"))]], PLAN)
     warm, rounds, idle = order[:2], order[2:8], order[8:]
     assert "".join(warm) == "AB"
     assert "".join(rounds) == "ABABAB"
     assert "".join(idle) == "AABB"
 
 
+def test_sets_take_turns_until_each_has_enough() -> None:
+    order: list[str] = []
+    slow = Timed(lambda: (order.append("S"), time.sleep(0.004)))
+    quick = Timed(lambda: (order.append("q"), time.sleep(0.001)))
+    plan = Plan(
+        runs=2,
+        seconds=0.012,
+        warm_seconds=0.0,
+        block_seconds=0.0,
+        settle_seconds=0.0,
+        idle_runs=0,
+        floor_rounds=0,
+    )
+    measure([[slow], [quick]], plan)
+    assert "".join(order).startswith("SqSqSq")
+    assert "".join(order).endswith("qq")
+
+
 def test_every_timed_call_is_kept() -> None:
-    (record,) = measure([Timed(lambda: time.sleep(0.002))], PLAN)
+    ((record,),) = measure([[Timed(lambda: time.sleep(0.002))]], PLAN)
     assert len(record.times_ms) == 3
     assert min(record.times_ms) >= 2.0
     assert len(record.idle_ms) == 2
@@ -42,14 +60,14 @@ def test_every_timed_call_is_kept() -> None:
 
 def test_a_block_lasts_as_long_as_asked() -> None:
     plan = Plan(runs=1, seconds=0.0, warm_seconds=0.0, block_seconds=0.02, idle_runs=0)
-    (record,) = measure([Timed(lambda: time.sleep(0.002))], plan)
+    ((record,),) = measure([[Timed(lambda: time.sleep(0.002))]], plan)
     assert sum(record.rounds_ms[0]) >= 20.0
 
 
 def test_the_bare_engine_is_timed_beside_and_not_inside() -> None:
     order: list[str] = []
     timed = Timed(noting(order, "A"), floor=lambda: noting(order, "f"))
-    (record,) = measure([timed], PLAN)
+    ((record,),) = measure([[timed]], PLAN)
     assert len(record.floors_ms) == 2
     assert "".join(order) == "AfAfAfAAA"
 
