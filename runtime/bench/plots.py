@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from runtime.bench.lines import times_over_pixels
 from runtime.bench.rows import Row
 from runtime.bench.statistics import fit_line
 
@@ -93,8 +94,7 @@ def _draw_tail(axes: Axes, rows: Sequence[Row]) -> None:
 def _draw_pixels(axes: Axes, rows: Sequence[Row]) -> None:
     for label in dict.fromkeys(row.case.label for row in rows):
         mine = [row for row in rows if row.case.label == label]
-        x = [row.case.work.megapixels for row in mine]
-        y = [row.latency.p50 for row in mine]
+        x, y = times_over_pixels(mine)
         line = fit_line(x, y)
         if line is not None:
             ends = np.linspace(min(x), max(x), 30)
@@ -112,7 +112,7 @@ def _draw_pixels(axes: Axes, rows: Sequence[Row]) -> None:
     axes.set_xlim(left=0.0)
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel("megapixels in a call")
-    axes.set_ylabel("median, milliseconds")
+    axes.set_ylabel("typical call, milliseconds")
 
 
 def _draw_quality(axes: Axes, rows: Sequence[Row]) -> None:

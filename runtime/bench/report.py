@@ -8,13 +8,9 @@ from html import escape
 from importlib.util import find_spec
 
 from runtime.bench.compare import Change
+from runtime.bench.lines import lines_over_pixels
 from runtime.bench.rows import Row
-from runtime.bench.tables import (
-    NOT_MEASURED,
-    describe_ratios,
-    describe_rooflines,
-    lines_over_pixels,
-)
+from runtime.bench.tables import NOT_MEASURED, describe_ratios, describe_rooflines
 from runtime.errors import EngineError
 
 # Even if something in it asked for a file, the browser would refuse.

@@ -76,6 +76,7 @@ class Row(msgspec.Struct, frozen=True):
     medians of what the session reports of itself, device-side where its engine has device clocks;
     ``outside_engine`` is the share of a call in neither predictor nor steps, by the same report.
     ``agrees_db`` is the PSNR of the picture against that of the first engine with the same noise.
+    Rows with one ``turns_began`` took their rounds in turns with each other.
     """
 
     case: Case
@@ -102,6 +103,7 @@ class Row(msgspec.Struct, frozen=True):
     agrees_db: float | None = None
     roof: Roof | None = None
     quality: Quality | None = None
+    turns_began: str | None = None
     format: int = FORMAT
 
     @property

@@ -74,7 +74,7 @@ class Runner:
 
     def _measure(self, works: Sequence[Work], title: str) -> list[Row]:
         shared = self._shared
-        load = load_1min()
+        load, began = load_1min(), _now()
         agreements = [self._compare_pictures(work) for work in works]
         records = measure(
             [[subject.timed(work) for subject in self._subjects] for work in works],
@@ -84,7 +84,7 @@ class Runner:
         )
         shared.progress(f"{title}: cold starts and quality")
         rows = [
-            self._row(subject, work, record, agreement, load, side_by_side)
+            self._row(subject, work, record, agreement, side_by_side, load=load, began=began)
             for work, side_by_side, agreed in zip(works, records, agreements, strict=True)
             for subject, record, agreement in zip(self._subjects, side_by_side, agreed, strict=True)
         ]
@@ -121,8 +121,10 @@ class Runner:
         work: Work,
         record: Record,
         agreement: float | None,
-        load: float,
         records: Sequence[Record],
+        *,
+        load: float,
+        began: str,
     ) -> Row:
         shared, case = self._shared, subject.case(work)
         times = record.times_ms
@@ -137,7 +139,7 @@ class Runner:
             software=shared.software,
             machine=shared.machine,
             engine=subject.description,
-            measured_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            measured_at=_now(),
             load_1min=load,
             warm_up_runs=record.warm_up_runs,
             warm_up_stable=record.warm_up_stable,
@@ -156,6 +158,7 @@ class Runner:
             agrees_db=agreement,
             roof=roof_of(subject.description, case.precision, gflop, latency.p50),
             quality=self._quality(subject, work),
+            turns_began=began,
         )
 
     def _ratios(
@@ -184,6 +187,10 @@ class Runner:
             one = Work(work.width_px, work.height_px, work.steps, work.samples, 1)
             self._qualities[key] = measure_quality(lambda image: subject.deblur(image, one), pairs)
         return self._qualities[key]
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _by_size(works: Sequence[Work]) -> list[list[Work]]:

@@ -102,6 +102,20 @@ def ratio(
     return spread(rounds) if rounds else None
 
 
+def typical_times(rounds_ms: Sequence[Sequence[Sequence[float]]]) -> list[float]:
+    """Of each of several things that took turns, the median time in the round of middle speed.
+
+    A round's medians are taken relative to their geometric mean, so what slows a whole round does
+    not count. Only rounds that all have enter, at least one; without any: the medians.
+    """
+    common = min(len(rounds) for rounds in rounds_ms)
+    if common == 0 or not all(times for rounds in rounds_ms for times in rounds[:common]):
+        return [float(np.median([t for times in rounds for t in times])) for rounds in rounds_ms]
+    logs = np.log([[np.median(times) for times in rounds[:common]] for rounds in rounds_ms])
+    pace = logs.mean(axis=0)
+    return [float(t) for t in np.exp(np.median(logs - pace, axis=1) + np.median(pace))]
+
+
 def fit_line(megapixels: Sequence[float], times_ms: Sequence[float]) -> Line | None:
     """Fit times over picture sizes; None with fewer than three different sizes."""
     if len(set(megapixels)) < 3:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runtime.bench.cases import Case
+from runtime.bench.lines import lines_over_pixels
 from runtime.bench.rows import Row
-from runtime.bench.statistics import Line, fit_line
 
 NOT_MEASURED = "not measured"
 
@@ -70,28 +69,6 @@ def describe_rooflines(rows: Sequence[Row]) -> list[str]:
         for row in rows
         if row.roof is not None
     ]
-
-
-def lines_over_pixels(rows: Sequence[Row]) -> dict[str, Line]:
-    """For each subject at its steps, samples and batch: the straight line of time over pixels."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(series_name(row.case), []).append(row)
-    fits = {
-        name: fit_line(
-            [row.case.work.megapixels for row in group], [row.latency.p50 for row in group]
-        )
-        for name, group in groups.items()
-    }
-    return {name: line for name, line in fits.items() if line is not None}
-
-
-def series_name(case: Case) -> str:
-    """What stays the same along a line over sizes."""
-    work = case.work
-    extra = f", {work.samples} samples" if work.samples != 1 else ""
-    extra += f", batch {work.batch}" if work.batch != 1 else ""
-    return f"{case.label}, {work.steps} steps{extra}"
 
 
 def describe_lines(rows: Sequence[Row]) -> list[str]:

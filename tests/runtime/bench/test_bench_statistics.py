@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.bench.statistics import deadline, fit_line, is_stable, ratio, summarize
+from runtime.bench.statistics import (
+    deadline,
+    fit_line,
+    is_stable,
+    ratio,
+    summarize,
+    typical_times,
+)
 
 
 def test_percentiles_are_times_that_were_taken() -> None:
@@ -35,6 +42,17 @@ def test_the_ratio_is_not_moved_by_what_slows_both_sides() -> None:
 
 def test_without_a_common_round_there_is_no_ratio() -> None:
     assert ratio([], [[1.0]]) is None
+
+
+def test_typical_times_are_not_moved_by_what_slows_a_whole_round() -> None:
+    quick, slow = [[10.0], [20.0], [10.0]], [[30.0], [60.0], [30.0]]
+    assert typical_times([quick, slow]) == pytest.approx([10.0, 30.0])
+
+
+def test_typical_times_of_a_thing_with_more_rounds_are_those_it_shares() -> None:
+    assert typical_times([[[10.0], [10.0], [99.0]], [[30.0], [30.0]]]) == pytest.approx(
+        [10.0, 30.0]
+    )
 
 
 def test_the_line_finds_fixed_and_growing_time() -> None:
