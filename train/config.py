@@ -86,10 +86,24 @@ class BlurConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What is cut from the pictures: square crops with flips and quarter turns."""
+    """What is cut from the pictures: square crops with flips and quarter turns.
+
+    Of the crops that are blurred on the fly, ``zoom_fraction`` are enlarged by up to ``zoom_max``
+    before: video frames are softer than photographs scaled down until they are sharp.
+    """
 
     crop_px: int = 96
     blur: BlurConfig = field(default_factory=BlurConfig)
+    zoom_fraction: float = 0.0
+    zoom_max: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Raise OptionError for values out of their range."""
+        if not 0.0 <= self.zoom_fraction <= 1.0 or not 1.0 <= self.zoom_max <= 4.0:
+            raise OptionError(
+                f"got zoom_fraction {self.zoom_fraction}, zoom_max {self.zoom_max}; wanted are "
+                "0 to 1 and 1 to 4"
+            )
 
 
 @dataclass(frozen=True)

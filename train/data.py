@@ -10,6 +10,7 @@ import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -144,11 +145,23 @@ class CropDataset(Dataset[tuple[Tensor, Tensor]]):
         # Blur reaches beyond the crop: take a margin along and cut it off afterwards.
         height, width = sharp.shape[:2]
         margin = min(reach_px(self._config.blur, height, width), (min(height, width) - side) // 2)
-        top, left = _place(sharp, side + 2 * margin, rng)
-        outer = sharp[top : top + side + 2 * margin, left : left + side + 2 * margin]
+        zoom = self._draw_zoom(rng)
+        whole = side + 2 * margin
+        taken = round(whole / zoom)
+        top, left = _place(sharp, taken, rng)
+        outer = sharp[top : top + taken, left : left + taken]
+        if taken < whole:
+            outer = cv2.resize(outer, (whole, whole), interpolation=cv2.INTER_CUBIC)
         inner = np.s_[margin : margin + side, margin : margin + side]
-        axis = (0.5 * (width - 1) - left, 0.5 * (height - 1) - top)
+        axis = (zoom * (0.5 * (width - 1) - left), zoom * (0.5 * (height - 1) - top))
         return blur_sample(outer, rng, self._config.blur, axis_px=axis)[inner], outer[inner]
+
+    def _draw_zoom(self, rng: np.random.Generator) -> float:
+        """How much larger the crop becomes; without zoom no number is drawn."""
+        fraction = self._config.zoom_fraction
+        if fraction == 0.0 or rng.random() >= fraction:
+            return 1.0
+        return float(rng.uniform(1.0, self._config.zoom_max))
 
     def _crop_frames(self, frames: list[Image], rng: np.random.Generator) -> tuple[Image, Image]:
         """A crop of the middle one of ``frames``, and of the mean of it and its neighbours."""

@@ -23,6 +23,9 @@ def add_recipe_options(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--predictor", choices=("unet", "xydeblur", "unet-xy"))
     parser.add_argument("--blur", choices=BLURS, default="shake", help="synthetic blur to make")
     parser.add_argument("--longest-blur", type=float, metavar="PX")
+    parser.add_argument(
+        "--zoom", type=float, metavar="FRACTION", help="share of the crops enlarged up to twice"
+    )
     parser.add_argument("--steps", "--max-steps", type=int, help="of all stages together")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--crop", type=int, metavar="PX")
@@ -83,7 +86,7 @@ def _override(
     return _with(
         stage,
         model=_with(model, prediction=arguments.prediction, predictor=arguments.predictor),
-        data=_with(stage.data, crop_px=arguments.crop, blur=blur),
+        data=_with(stage.data, crop_px=arguments.crop, blur=blur, zoom_fraction=arguments.zoom),
         batch=batch,
         learning_rate=None if rate is None else rate * stage.learning_rate / first.learning_rate,
         warmup_steps=arguments.warmup,

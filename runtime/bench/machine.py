@@ -27,11 +27,14 @@ _LIBRARIES = (
 _VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
     "KMP_AFFINITY",
+    "MALLOC_MMAP_MAX_",
+    "MALLOC_TRIM_THRESHOLD_",
     "MKL_NUM_THREADS",
     "NVIDIA_TF32_OVERRIDE",
     "OMP_NUM_THREADS",
     "OMP_WAIT_POLICY",
     "OPENBLAS_NUM_THREADS",
+    "THP_MEM_ALLOC_ENABLE",
 )
 _JETSON_RELEASE = Path("/etc/nv_tegra_release")
 _JETSON_MODEL = Path("/proc/device-tree/model")
