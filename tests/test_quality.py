@@ -13,7 +13,7 @@ import pytest
 
 from runtime.images import read_image
 from runtime.session import Session
-from train.data import Pictures, find_pictures
+from train.data.layouts import Pictures, find_pictures
 from train.evaluate import Score, Setting, evaluate, psnr
 
 pytestmark = pytest.mark.slow

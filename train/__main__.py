@@ -10,8 +10,8 @@ from runtime.command import run_command
 from runtime.errors import OptionError
 from runtime.files import to_json, write_whole
 from train.config import Execution, TrainConfig
+from train.data.layouts import Pictures, check_sizes, find_pictures
 from train.extras import require_training
-from train.layouts import Pictures, check_sizes, find_pictures
 from train.options import (
     add_machine_options,
     add_recipe_options,

@@ -20,9 +20,9 @@ from runtime.errors import OptionError
 from runtime.files import write_whole
 from train import checkpoint
 from train.config import Execution, TrainConfig
+from train.data.layouts import Pictures, find_pictures
 from train.device import choose_device
 from train.journal import Entry, read_history
-from train.layouts import Pictures, find_pictures
 from train.options import to_parts, to_stages
 from train.portable import pack_weights, unpack_pictures, unpack_weights
 from train.run import MODEL

@@ -20,11 +20,10 @@ from runtime.files import to_json, write_whole
 from runtime.images import read_image
 from runtime.session import Session
 from runtime.version import __version__
+from train.data.layouts import Pictures, find_pictures
 from train.extras import load, require_training
-from train.layouts import Pictures, find_pictures
-from train.metrics import NAMES, Image, Metrics, open_metrics, psnr
-from train.provenance import commit, fingerprint, versions
-from train.scores import (
+from train.measuring.metrics import NAMES, Image, Metrics, open_metrics, psnr
+from train.measuring.scores import (
     Row,
     Score,
     Setting,
@@ -37,9 +36,10 @@ from train.scores import (
     to_spread_table,
     to_table,
 )
+from train.provenance import commit, fingerprint, versions
 
 if TYPE_CHECKING:
-    from train.inference import CheckpointSession
+    from train.measuring.inference import CheckpointSession
 
 __all__ = ["Evaluation", "Score", "Setting", "evaluate", "main", "parse_setting", "psnr"]
 
@@ -189,7 +189,7 @@ def open_model(model: str, engine: str) -> Iterator[Session | CheckpointSession]
             yield session
         return
     require_training()
-    from train.inference import CheckpointSession
+    from train.measuring.inference import CheckpointSession
 
     if engine != "auto":
         raise OptionError(f"got engine '{engine}' for a checkpoint, which runs in torch")

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from runtime.version import __version__
-from train.layouts import Pictures
+from train.data.layouts import Pictures
 
 _LIBRARIES = ("numpy", "opencv-python", "onnxruntime", "scikit-image", "scipy", "torch")
 

@@ -11,7 +11,7 @@ from typing import Any
 from train import checkpoint
 from train.checkpoint import Card
 from train.config import Execution, TrainConfig
-from train.layouts import Pictures
+from train.data.layouts import Pictures
 from train.loop import is_finished, open_fabric, train
 
 

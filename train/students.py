@@ -16,13 +16,13 @@ from runtime.images import read_image
 from runtime.samplers import SamplerConfig, compile_table
 from train.checkpoint import load_model, load_tensors
 from train.config import DistillConfig, Execution, TrainConfig
-from train.inference import TorchEngine
-from train.layouts import Pictures
+from train.data.layouts import Pictures
 from train.lessons import Distillation, few_steps
 from train.loop import open_fabric, train
-from train.metrics import Metrics, open_metrics, psnr
+from train.measuring.inference import TorchEngine
+from train.measuring.metrics import Metrics, open_metrics, psnr
+from train.measuring.sampling import prepare
 from train.network import Model
-from train.sampling import prepare
 from train.stages import is_done
 from train.sweep import Pair, average_samples
 

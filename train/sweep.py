@@ -23,16 +23,26 @@ from runtime.files import to_json, write_whole
 from runtime.images import from_model, read_image
 from runtime.samplers import SamplerConfig, Table, compile_table
 from runtime.version import __version__
-from train.curve import AXES, CSV, PICTURE, Point, PointFile, axis, draw, perception, recommend
+from train.data.layouts import Pictures, find_pictures
 from train.evaluate import add_niqe_parameters, checksum_of, take_evenly
 from train.extras import load
-from train.grids import GRIDS, Grid, describe
-from train.layouts import Pictures, find_pictures
-from train.metrics import Image, Metrics, open_metrics, psnr
+from train.measuring.curve import (
+    AXES,
+    CSV,
+    PICTURE,
+    Point,
+    PointFile,
+    axis,
+    draw,
+    perception,
+    recommend,
+)
+from train.measuring.grids import GRIDS, Grid, describe
+from train.measuring.metrics import Image, Metrics, open_metrics, psnr
+from train.measuring.sampling import draw_residuals, prepare
+from train.measuring.scores import read_others
 from train.presets import compile_preset, write_presets
 from train.provenance import commit, fingerprint, versions
-from train.sampling import draw_residuals, prepare
-from train.scores import read_others
 
 CIRCUMSTANCES = "sweep.json"
 METRICS = ("ssim", "blur_effect", "lpips", "niqe")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from train.naturalness import fit, write_model
+from train.measuring.niqe import fit, write_model
 
 
 @pytest.fixture(scope="session")

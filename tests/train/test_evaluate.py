@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import OptionError
 from runtime.session import Session
-from train.data import find_pictures
+from train.data.layouts import find_pictures
 from train.evaluate import (
     Setting,
     evaluate,
@@ -21,8 +21,8 @@ from train.evaluate import (
     psnr,
     take_evenly,
 )
-from train.inference import CheckpointSession
-from train.metrics import Metrics
+from train.measuring.inference import CheckpointSession
+from train.measuring.metrics import Metrics
 
 Image = NDArray[np.uint8]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from runtime.errors import CheckpointError
 from train.checkpoint import load_model, load_tensors
 from train.config import RECIPES, BlurConfig, DataConfig, ModelConfig, TrainConfig
-from train.data import Pictures, find_pictures
+from train.data.layouts import Pictures, find_pictures
 from train.loop import schedule, train
 from train.run import LAST
 
@@ -68,7 +68,7 @@ def test_training_starts_after_opencv_has_used_its_threads(
 def test_training_on_one_crop_learns_it(tmp_path: Path, pictures: Pictures) -> None:
     config = replace(CONFIG, loss=RECIPES["predictor"], steps=60, learning_rate=3e-3)
     model, _ = load_model(train(config, pictures, tmp_path, progress=False))
-    from train.data import CropDataset
+    from train.data.crops import CropDataset
 
     pairs = [CropDataset(pictures, config.data, 8, seed=0)[index] for index in range(8)]
     y, x = (torch.stack(batch).float() / 127.5 - 1.0 for batch in zip(*pairs, strict=True))

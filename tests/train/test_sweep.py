@@ -19,10 +19,20 @@ from runtime.errors import BundleError, DataError
 from runtime.images import read_image
 from runtime.samplers import SamplerConfig, with_steps
 from runtime.session import Session
-from train.curve import CSV, PICTURE, Point, PointFile, axis, draw, front, read_points, recommend
-from train.grids import GRIDS, Grid, paper_grid, short_grid
-from train.layouts import Pictures, find_pictures
-from train.metrics import Metrics, psnr
+from train.data.layouts import Pictures, find_pictures
+from train.measuring.curve import (
+    CSV,
+    PICTURE,
+    Point,
+    PointFile,
+    axis,
+    draw,
+    front,
+    read_points,
+    recommend,
+)
+from train.measuring.grids import GRIDS, Grid, paper_grid, short_grid
+from train.measuring.metrics import Metrics, psnr
 from train.presets import compile_preset, write_presets
 from train.sweep import CIRCUMSTANCES, main, sweep
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from runtime.errors import DataError, OptionError
 from train.extras import MissingExtraError, load
-from train.metrics import cut_patches, open_distance, open_metrics
-from train.scores import measure_spread, read_others
+from train.measuring.metrics import cut_patches, open_distance, open_metrics
+from train.measuring.scores import measure_spread, read_others
 
 Image = NDArray[np.uint8]
 

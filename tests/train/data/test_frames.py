@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from runtime.errors import DataError
-from train.blur import average_frames
 from train.config import BlurConfig, DataConfig
-from train.data import CropDataset
-from train.layouts import find_pictures
+from train.data.blur import average_frames
+from train.data.crops import CropDataset
+from train.data.layouts import find_pictures
 
 CLEAN = BlurConfig(identity_fraction=0.0, read_noise_max=0.0, shot_noise_max=0.0)
 CONFIG = DataConfig(crop_px=16, blur=CLEAN)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from runtime.errors import DataError, ImageError
 from train.config import BlurConfig, DataConfig
-from train.data import CropDataset, find_pictures
+from train.data.crops import CropDataset
+from train.data.layouts import find_pictures
 
 Image = NDArray[np.uint8]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from runtime.errors import DataError
-from train.layouts import Pictures, check_sizes, find_pictures
+from train.data.layouts import Pictures, check_sizes, find_pictures
 
 
 def make_files(root: Path, *names: str) -> Path:
