@@ -42,8 +42,9 @@ from runtime.command import run_command
 from runtime.errors import DataError, DvsrError, OptionError
 from runtime.files import write_whole
 from train.evaluate import main as evaluate
-from train.measuring.curve import CSV, PICTURE, Point, read_points
+from train.measuring.curve import PICTURE
 from train.measuring.grids import describe
+from train.measuring.points import CSV, Point, read_points
 from train.sweep import CIRCUMSTANCES
 from train.sweep import main as sweep
 

@@ -19,8 +19,7 @@ from runtime.errors import OptionError
 from runtime.files import to_json, write_whole
 from runtime.version import __version__
 from train.config import RECIPES, DistillConfig, Execution, TrainConfig
-from train.data.layouts import check_sizes, find_pictures
-from train.evaluate import take_evenly
+from train.data.layouts import check_sizes, find_pictures, take_evenly
 from train.extras import require_training
 from train.options import add_machine_options, read_names
 from train.provenance import commit, fingerprint, versions

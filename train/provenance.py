@@ -41,6 +41,11 @@ def versions() -> dict[str, str]:
     return found
 
 
+def checksum_of(path: Path | None) -> str | None:
+    """sha256 of the file ``path``, which was read before; None for none."""
+    return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def fingerprint(pictures: Pictures) -> str:
     """sha256 over the files' names: which pictures, not where they lay."""
     names = "\n".join(path.name for path in pictures.sharp)

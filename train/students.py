@@ -21,10 +21,9 @@ from train.lessons import Distillation, few_steps
 from train.loop import open_fabric, train
 from train.measuring.inference import TorchEngine
 from train.measuring.metrics import Metrics, open_metrics, psnr
-from train.measuring.sampling import prepare
+from train.measuring.sampling import Pair, average_samples, to_pair
 from train.network import Model
 from train.stages import is_done
-from train.sweep import Pair, average_samples
 
 METRICS = ("ssim", "blur_effect")
 SEED = 0
@@ -126,11 +125,8 @@ def compare(
         (read_image(blurred), read_image(sharp))
         for blurred, sharp in zip(pictures.blurred, pictures.sharp, strict=True)
     ]
-    pairs = []
-    for blurred, sharp in shown:
-        y = prepare(blurred, multiple)
-        # The predictor is the same for all.
-        pairs.append(Pair(sharp, y, engine.predict(y)))
+    # The predictor is the same for all.
+    pairs = [to_pair(engine, blurred, sharp, multiple) for blurred, sharp in shown]
     measured: list[Measured] = []
 
     def add(name: str, weights: Model, sampler: SamplerConfig) -> None:

@@ -162,7 +162,7 @@ def test_several_devices_need_the_library_for_them(
 
 
 def test_command_lines_can_be_imported_without_torch() -> None:
-    names = ("__main__", "bench", "distill", "evaluate", "sweep")
+    names = ("__main__", "bench", "distill", "evaluate", "naturalness", "sweep")
     code = "import sys\nsys.modules['torch'] = None\n" + "".join(
         f"import train.{name}\n" for name in names
     )

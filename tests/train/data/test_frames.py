@@ -95,7 +95,7 @@ def test_a_corrupt_frame_leaves_out_what_needs_it(tmp_path: Path) -> None:
 
 
 def test_real_frames_give_real_blur() -> None:
-    folder = Path(__file__).resolve().parents[3] / "shared" / "data" / "frames_240fps"
+    folder = Path(__file__).resolve().parents[4] / "shared" / "data" / "frames_240fps"
     if not folder.is_dir():
         pytest.skip("the frames do not lie beside this checkout (../shared/data/frames_240fps)")
     pictures = find_pictures(folder, layout="frames")
