@@ -20,9 +20,9 @@ from train.data.layouts import Pictures
 from train.extras import require_training
 from train.measuring.evaluation import measure_all
 from train.measuring.metrics import NAMES, open_metrics
+from train.measuring.others import gather_others
 from train.measuring.scores import Score, parse_setting, summarise
 from train.measuring.tables import (
-    read_others,
     to_csv,
     to_paper_table,
     to_spread_table,
@@ -130,7 +130,7 @@ def build_parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> None:
     """Evaluate, print the tables, write the result files; raises DvsrError."""
     settings = [parse_setting(text) for text in arguments.at]
-    others = read_others(arguments.beside) if arguments.beside else {}
+    others = gather_others(arguments.beside)
     pictures = find_pairs(arguments)
     metrics = open_metrics(arguments.metrics, niqe_parameters=arguments.niqe_parameters)
     with open_model(arguments.model, arguments.engine) as session:

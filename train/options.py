@@ -60,7 +60,13 @@ def add_measuring_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=".npz or .mat with NIQE's natural model (python -m train.naturalness makes one)",
     )
-    parser.add_argument("--beside", type=Path, metavar="CSV", help="rows of other methods to show")
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        metavar="CSV",
+        help="rows of other methods, with the column 'method', to show below those of the paper's "
+        "Table 1 (GoPro); its Table 2 (HIDE) is not built in: give it here",
+    )
 
 
 def find_pairs(arguments: argparse.Namespace) -> Pictures:

@@ -22,9 +22,9 @@ from train.data.layouts import Pictures
 from train.measuring.curve import AXES, PICTURE, axis, draw, perception, recommend
 from train.measuring.grids import GRIDS, describe
 from train.measuring.metrics import Metrics, open_metrics
+from train.measuring.others import gather_others
 from train.measuring.points import Point
 from train.measuring.sweeping import sweep
-from train.measuring.tables import read_others
 from train.options import add_measuring_options, find_pairs
 from train.presets import compile_preset, write_presets
 from train.provenance import checksum_of, commit, fingerprint, versions
@@ -116,7 +116,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Sweep, draw, recommend, and write presets if asked to; raises DvsrError."""
-    others = read_others(arguments.beside) if arguments.beside else {}
+    others = gather_others(arguments.beside)
     bundle = open_bundle(arguments.bundle)
     pictures = find_pairs(arguments)
     metrics = open_metrics(METRICS, niqe_parameters=arguments.niqe_parameters)

@@ -105,8 +105,7 @@ def draw(
     """Draw the curve into ``path``; raises MissingExtraError without matplotlib.
 
     ``points`` have an axis(). ``others`` are results of other methods by name; those with the
-    metrics of both axes are drawn beside ours, in the same unit of perception: they were measured
-    on other pictures.
+    metrics of both axes are drawn on axes of their own: they were measured on other pictures.
     """
     name = axis(points)
     assert name is not None
@@ -170,11 +169,12 @@ def _draw_ours(axes: Any, points: Sequence[Point], chosen: Mapping[str, Point], 
 
 def _draw_others(axes: Any, beside: Mapping[str, tuple[float, float]], name: str) -> None:
     for other, position in beside.items():
-        axes.scatter(*position, marker="*", c="r")
-        axes.annotate(other, position, textcoords="offset points", xytext=(5, 5))
+        axes.scatter(*position, marker="*", s=80, label=other)
     axes.set_xlabel("PSNR in dB (right is better)")
     axes.set_ylabel(f"{AXES[name]} (lower is better)")
-    axes.set_title("Others, on their own pictures", fontsize=10)
+    model = ", by another NIQE model" if name == "niqe" else ""
+    axes.set_title(f"Others, on their own pictures{model}", fontsize=10)
+    axes.legend(fontsize=8)
 
 
 def _family(point: Point) -> tuple[str, str]:

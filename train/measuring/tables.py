@@ -5,15 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 
-from runtime.errors import DataError
+from train.measuring.others import PAPER_COLUMNS, PAPER_NOTE
 from train.measuring.scores import Row, Score
-
-# The columns of the paper's Tables 1 and 2, and which way is better.
-PAPER_COLUMNS = {"lpips": "v", "niqe": "v", "fid": "v", "kid": "v", "psnr": "^", "ssim": "^"}
 
 
 def to_table(scores: Sequence[Score]) -> str:
@@ -37,27 +33,37 @@ def to_table(scores: Sequence[Score]) -> str:
 
 
 def to_paper_table(scores: Sequence[Score], others: Mapping[str, Mapping[str, float]]) -> str:
-    """All pictures in the layout of the paper's Tables 1 and 2; KID is times 1000.
+    """All pictures in the layout of the paper's Tables 1 and 2, and what its rows are worth.
 
-    ``others`` are rows of other methods by name, to stand beside ours.
+    ``others`` are rows of other methods by name, the paper's among them; they stand above ours,
+    with as many digits as they have. KID is times 1000.
     """
     whole = [score for score in scores if score.group == "all"]
     extra = [name for name in whole[0].metrics if name not in PAPER_COLUMNS]
     columns = [*PAPER_COLUMNS, *extra]
-    arrows = {"^": "higher", "v": "lower", "": ""}
-    heads = (f"{name.upper()} ({arrows[PAPER_COLUMNS[name]]})" for name in PAPER_COLUMNS)
     first = whole[0]
-    rows = {
-        **others,
+    ours = {
         "sharp originals": first.sharp_metrics,
         "blurred": {**first.input_metrics, "psnr": first.blurred},
         **{f"ours, {s.steps} x {s.samples}": {**s.metrics, "psnr": s.deblurred} for s in whole},
     }
-    lines = ["| | " + " | ".join([*heads, *extra]) + " |", "|---" * (len(columns) + 1) + "|"]
-    for name, values in rows.items():
-        cells = (f"{values[c]:.3f}" if c in values else "not measured" for c in columns)
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    lines = [
+        "| | " + " | ".join([*map(_to_head, PAPER_COLUMNS), *extra]) + " |",
+        "|---" * (len(columns) + 1) + "|",
+        *(_to_line(name, values, columns, "g") for name, values in others.items()),
+        *(_to_line(name, values, columns, ".3f") for name, values in ours.items()),
+    ]
+    return "\n".join([*lines, "", PAPER_NOTE])
+
+
+def _to_head(name: str) -> str:
+    scale = " x 1000" if name == "kid" else ""
+    return f"{name.upper()}{scale} ({'higher' if PAPER_COLUMNS[name] == '^' else 'lower'})"
+
+
+def _to_line(name: str, values: Mapping[str, float], columns: Sequence[str], digits: str) -> str:
+    cells = (f"{values[c]:{digits}}" if c in values else "not measured" for c in columns)
+    return f"| {name} | {' | '.join(cells)} |"
 
 
 def to_spread_table(scores: Sequence[Score]) -> str:
@@ -77,36 +83,18 @@ def to_spread_table(scores: Sequence[Score]) -> str:
     return "\n".join(lines)
 
 
-def read_others(path: Path) -> dict[str, dict[str, float]]:
-    """Rows of other methods from a CSV file: column "method", then metrics; blanks are left out.
-
-    Raises DataError for a file that is not of this form.
-    """
-    try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
-        return {
-            row.pop("method"): {name: float(value) for name, value in row.items() if value}
-            for row in rows
-        }
-    except (OSError, UnicodeDecodeError, KeyError, ValueError, TypeError) as error:
-        raise DataError(
-            f"cannot read {path} ({error}); wanted is a CSV file with the column 'method' and "
-            f"any of {', '.join(PAPER_COLUMNS)}"
-        ) from error
-
-
 def to_csv(rows: Sequence[Row]) -> bytes:
     """One line for each picture and setting."""
-    lines = [_to_line(row) for row in rows]
+    records = [_to_record(row) for row in rows]
     text = io.StringIO()
-    columns = dict.fromkeys(name for line in lines for name in line)
+    columns = dict.fromkeys(name for record in records for name in record)
     writer = csv.DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows(records)
     return text.getvalue().encode()
 
 
-def _to_line(row: Row) -> dict[str, object]:
+def _to_record(row: Row) -> dict[str, object]:
     spread = msgspec.structs.asdict(row.spread) if row.spread is not None else {}
     numbers = {
         "blurred_db": row.blurred,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from runtime.errors import DataError
 from runtime.images import read_image
 from runtime.samplers import SamplerConfig
 from train.measuring.curve import axis, draw, front, recommend
+from train.measuring.others import PAPER_ROWS
 from train.measuring.points import CSV, Point, PointFile
 
 GUESS = SamplerConfig("ancestral", "log-snr", 2, cleanest=9.0, noisiest=3.0, start="guess")
@@ -52,13 +54,43 @@ def test_perception_is_judged_by_the_best_metric_that_all_points_have() -> None:
     assert axis([make_point(25.0, None)]) is None
 
 
-def test_other_methods_are_drawn_on_axes_of_their_own(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    points = [msgspec.structs.replace(make_point(25.0 + n, 0.3), niqe=4.0 + n) for n in range(2)]
-    for name, others in (("alone", {}), ("beside", {"another": {"psnr": 31.0, "niqe": 3.5}})):
-        draw(tmp_path / name, points, {}, others)
-    widths = [read_image(tmp_path / name).shape[1] for name in ("alone", "beside")]
-    assert widths[1] == 1.5 * widths[0]
+def drawn_axes(monkeypatch: pytest.MonkeyPatch, point: Point, path: Path) -> list[Any]:
+    """The axes of the picture that is drawn of ``point`` beside the paper's rows."""
+    figure = pytest.importorskip("matplotlib.figure").Figure
+    figures = []
+
+    def keep(**options: Any) -> Any:
+        figures.append(figure(**options))
+        return figures[0]
+
+    monkeypatch.setattr("matplotlib.figure.Figure", keep)
+    draw(path, [point], {}, PAPER_ROWS)
+    return figures[0].axes
+
+
+def test_the_papers_points_are_drawn_on_axes_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = msgspec.structs.replace(make_point(25.0, 0.3), niqe=4.5)
+    ours, papers = drawn_axes(monkeypatch, point, tmp_path / "curve.png")
+    places = {
+        tuple(float(x) for x in dots.get_offsets()[0]): dots.get_label()
+        for dots in papers.collections
+    }
+    assert places == {
+        (31.66, 3.39): "DvSR, paper, GoPro test set",
+        (33.23, 4.07): "DvSR-SA, paper, GoPro test set",
+    }
+    assert "another NIQE model" in papers.get_title()
+    assert not any([31.66, 3.39] in dots.get_offsets().tolist() for dots in ours.collections)
+    assert read_image(tmp_path / "curve.png").size > 0
+
+
+def test_the_papers_points_are_left_out_where_it_has_no_such_metric(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The paper gives no blur effect.
+    assert len(drawn_axes(monkeypatch, make_point(25.0, 0.3), tmp_path / "curve.png")) == 1
 
 
 def test_a_file_of_another_kind_is_no_curve(tmp_path: Path) -> None:
