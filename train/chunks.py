@@ -85,7 +85,7 @@ class Report:
 
     def save(self, weights: Path) -> Path:
         """Pieces of ``weights``, the log so far, and a line that says how it goes."""
-        card = checkpoint.load_tensors(weights)[1]
+        card = checkpoint.load_card(weights)
         first = pack_weights(weights, self._output)[0]
         histories = {
             stage: read_history(self._folder_of(stage)) for stage in range(1, len(self._stages) + 1)
@@ -154,7 +154,7 @@ def _unpack(shards: Path, folder: Path) -> Pictures:
 
 
 def _how_it_goes_on(stages: Sequence[TrainConfig], weights: Path) -> str:
-    card = checkpoint.load_tensors(weights)[1]
+    card = checkpoint.load_card(weights)
     if card.config not in stages:
         return "the weights given are of none of these stages: stage 1 begins with them"
     return f"stage {stages.index(card.config) + 1} was at step {card.step}"

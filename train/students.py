@@ -14,7 +14,7 @@ import torch
 from runtime.errors import DataError
 from runtime.images import read_image
 from runtime.samplers import SamplerConfig, compile_table
-from train.checkpoint import load_model, load_tensors
+from train.checkpoint import load_card, load_model
 from train.config import DistillConfig, Execution, TrainConfig
 from train.data.layouts import Pictures
 from train.lessons import Distillation, few_steps
@@ -82,7 +82,7 @@ def teach(
             fabric=fabric,
             **options,
         )
-        if not is_done(load_tensors(written)[1]):
+        if not is_done(load_card(written)):
             break
         students[config.distill.steps] = teacher = written
     return students

@@ -15,7 +15,7 @@ from export.config import ExportConfig
 from export.exporter import describe_bundle
 from export.graphs import TracedGraph
 from runtime.bundle import Graph, Manifest
-from train.checkpoint import load_model, load_tensors
+from train.checkpoint import load_card, load_model
 from train.chunks import LOG, describe, thin_out
 from train.config import ModelConfig
 from train.journal import Entry
@@ -80,7 +80,7 @@ def test_two_stretches_make_weights_whose_bundle_says_how_they_were_made(
     stretch(shards, second, "--minutes", "1", "--of", "0.08", "--from", str(piece))
     joined = tmp_path / "model.safetensors"
     assert main(["unpack-weights", str(second / piece.name), "-o", str(joined)]) == 0
-    before, after = load_tensors(piece)[1], load_tensors(joined)[1]
+    before, after = load_card(piece), load_card(joined)
     assert [stage.config.loss.denoise for stage in after.stages] == [0.0, 1.0]
     assert sum(s.seconds for s in after.stages) > sum(s.seconds for s in before.stages)
     assert list(after.stages[0].files) == ["a.png"]
@@ -103,7 +103,7 @@ def test_a_work_folder_keeps_what_a_stretch_needs_to_go_on_exactly(
     for name in ("first", "second"):
         stretch(shards, tmp_path / name, *times)
     cards = [
-        load_tensors(tmp_path / name / "model-1-of-1.safetensors")[1]
+        load_card(tmp_path / name / "model-1-of-1.safetensors")
         for name in ("first", "second")
     ]
     assert cards[1].step > cards[0].step
