@@ -161,6 +161,8 @@ def _draw_ours(axes: Any, points: Sequence[Point], chosen: Mapping[str, Point], 
             fontsize=8,
             arrowprops={"arrowstyle": "-", "linewidth": 0.5, "alpha": 0.5},
         )
+    # Room above the highest points for the presets' names.
+    axes.margins(y=0.12)
     axes.set_xlabel("PSNR in dB (right is better)")
     axes.set_ylabel(f"{AXES[name]} (lower is better)")
     axes.set_title("Numbers: steps; larger dots: more samples averaged", fontsize=10)
