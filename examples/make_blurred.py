@@ -14,8 +14,8 @@ import numpy as np
 import skimage.data
 
 from runtime.images import Photograph, write_photograph
-from train.blur import blur_sample
 from train.config import BlurConfig
+from train.data.blur import blur_sample
 
 
 def main() -> None:

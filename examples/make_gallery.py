@@ -29,8 +29,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from runtime import Session
 from runtime.files import to_json, write_whole
-from train.blur import blur_sample, disc_kernel
 from train.config import BlurConfig
+from train.data.blur import blur_sample, disc_kernel
 from train.provenance import commit
 
 Image = NDArray[np.uint8]

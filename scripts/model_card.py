@@ -41,9 +41,10 @@ from runtime.bundle import open_bundle
 from runtime.command import run_command
 from runtime.errors import DataError, DvsrError, OptionError
 from runtime.files import write_whole
-from train.curve import CSV, PICTURE, Point, read_points
 from train.evaluate import main as evaluate
-from train.grids import describe
+from train.measuring.curve import PICTURE
+from train.measuring.grids import describe
+from train.measuring.points import CSV, Point, read_points
 from train.sweep import CIRCUMSTANCES
 from train.sweep import main as sweep
 

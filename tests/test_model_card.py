@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runtime.errors import DataError
-from train.curve import CSV, read_points
+from train.measuring.points import CSV, read_points
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "benchmarks"

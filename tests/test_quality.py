@@ -13,8 +13,10 @@ import pytest
 
 from runtime.images import read_image
 from runtime.session import Session
-from train.data import Pictures, find_pictures
-from train.evaluate import Score, Setting, evaluate, psnr
+from train.data.layouts import Pictures, find_pictures
+from train.measuring.evaluation import evaluate
+from train.measuring.metrics import psnr
+from train.measuring.scores import Score, Setting
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,8 @@ from runtime.command import run_command
 from runtime.errors import OptionError
 from runtime.files import to_json, write_whole
 from train.config import Execution, TrainConfig
+from train.data.layouts import Pictures, check_sizes, find_pictures
 from train.extras import require_training
-from train.layouts import Pictures, check_sizes, find_pictures
 from train.options import (
     add_machine_options,
     add_recipe_options,
@@ -106,6 +106,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Train as the command line says; raises DvsrError."""
     require_training(arguments.devices)
     from train.device import choose_device
+    from train.journal import read_history, summarise
     from train.stages import train_stages
 
     gpu = choose_device(arguments.accelerator).type != "cpu"
@@ -138,7 +139,8 @@ def run(arguments: argparse.Namespace) -> None:
         validation=validation,
     )
     if first:
-        print(f"wrote {written}")
+        history = read_history(written.parent)
+        print(f"wrote {written}: {summarise(history, stages[-1].batch)}")
 
 
 def _is_first_process(devices: int) -> bool:

@@ -12,8 +12,8 @@ from runtime.command import run_command
 from runtime.errors import OptionError
 from runtime.files import to_json, write_whole
 from train.config import BLURS, PRESETS, RECIPES, DataConfig, TrainConfig
+from train.data.layouts import find_pictures
 from train.extras import require_training
-from train.layouts import find_pictures
 
 
 def build_parser() -> argparse.ArgumentParser:

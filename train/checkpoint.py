@@ -6,7 +6,8 @@ export reads) and ``last.safetensors`` (everything a run needs to go on).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,17 +66,33 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], card: Card) -> None:
     write_whole(path, save(whole, metadata={"card": msgspec.json.encode(card).decode()}))
 
 
+def load_card(path: Path) -> Card:
+    """The card of ``path`` without its tensors; raises as :func:`load_tensors`."""
+    with _open(path) as file:
+        return _read_card(file, path)
+
+
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], Card]:
     """Tensors and card of ``path``; raises CheckpointError for anything that is not ours."""
+    with _open(path) as file:
+        card = _read_card(file, path)
+        return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            yield file
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"cannot read checkpoint {path}: {error}; "
             "wanted is a model.safetensors of python -m train"
         ) from error
+
+
+def _read_card(file: Any, path: Path) -> Card:
+    metadata = file.metadata() or {}
     if "card" not in metadata:
         raise CheckpointError(f"{path} carries no card; wanted is a checkpoint of python -m train")
     try:
@@ -87,7 +104,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], Card]:
             f"{path} has checkpoint format {card.format}, this version reads up to {FORMAT}; "
             "install a newer dvsr-edge"
         )
-    return tensors, card
+    return card
 
 
 def load_model(path: Path) -> tuple[Model, Card]:

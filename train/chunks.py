@@ -20,9 +20,9 @@ from runtime.errors import OptionError
 from runtime.files import write_whole
 from train import checkpoint
 from train.config import Execution, TrainConfig
+from train.data.layouts import Pictures, find_pictures
 from train.device import choose_device
-from train.journal import Entry, read_history
-from train.layouts import Pictures, find_pictures
+from train.journal import Entry, read_history, summarise
 from train.options import to_parts, to_stages
 from train.portable import pack_weights, unpack_pictures, unpack_weights
 from train.run import MODEL
@@ -85,7 +85,7 @@ class Report:
 
     def save(self, weights: Path) -> Path:
         """Pieces of ``weights``, the log so far, and a line that says how it goes."""
-        card = checkpoint.load_tensors(weights)[1]
+        card = checkpoint.load_card(weights)
         first = pack_weights(weights, self._output)[0]
         histories = {
             stage: read_history(self._folder_of(stage)) for stage in range(1, len(self._stages) + 1)
@@ -100,7 +100,7 @@ class Report:
         done = ", done" if is_done(card) else ""
         print(
             f"stage {stage} of {len(self._stages)}{done}: "
-            f"{describe(histories[stage], card.config.batch)}",
+            f"{summarise(histories[stage], card.config.batch)}",
             flush=True,
         )
         self.first_piece = first
@@ -113,26 +113,6 @@ class Report:
 def thin_out(history: Sequence[Entry]) -> list[Entry]:
     """Every 100th entry, and those with a validation: thousands of steps in a few kilobytes."""
     return [e for e in history if e.validation_db is not None or e.step % _LOGGED_EVERY == 0]
-
-
-def describe(history: Sequence[Entry], batch: int) -> str:
-    """How far a run has come, how fast, and how much of its time it waited for crops."""
-    if not history:
-        return "no step taken"
-    last, loss = history[-1], [e.loss for e in history[-_LOGGED_EVERY:] if e.loss is not None]
-    # The first step sets up kernels and readers.
-    spent = last.seconds - history[0].seconds
-    parts = [f"{last.seconds / 60:.1f} min, step {last.step}"]
-    if loss:
-        parts.append(f"loss {sum(loss) / len(loss):.5f}")
-    if spent > 0:
-        waited = sum(entry.waited_s for entry in history[1:])
-        parts.append(f"{(len(history) - 1) * batch / spent:.0f} crops/s")
-        parts.append(f"{waited / spent:.0%} of the time spent waiting for crops")
-    if last.validation_db is not None and last.blurred_db is not None:
-        gain = last.validation_db - last.blurred_db
-        parts.append(f"validation {last.validation_db:.2f} dB ({gain:+.2f} over the blurred)")
-    return ", ".join(parts)
 
 
 def _checked_minutes(arguments: argparse.Namespace) -> float:
@@ -154,7 +134,7 @@ def _unpack(shards: Path, folder: Path) -> Pictures:
 
 
 def _how_it_goes_on(stages: Sequence[TrainConfig], weights: Path) -> str:
-    card = checkpoint.load_tensors(weights)[1]
+    card = checkpoint.load_card(weights)
     if card.config not in stages:
         return "the weights given are of none of these stages: stage 1 begins with them"
     return f"stage {stages.index(card.config) + 1} was at step {card.step}"

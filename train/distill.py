@@ -19,9 +19,8 @@ from runtime.errors import OptionError
 from runtime.files import to_json, write_whole
 from runtime.version import __version__
 from train.config import RECIPES, DistillConfig, Execution, TrainConfig
-from train.evaluate import take_evenly
+from train.data.layouts import check_sizes, find_pictures, take_evenly
 from train.extras import require_training
-from train.layouts import check_sizes, find_pictures
 from train.options import add_machine_options, read_names
 from train.provenance import commit, fingerprint, versions
 from train.recipes import UNLIMITED_STEPS
@@ -96,12 +95,12 @@ def build_parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> None:
     """Distill, measure, and write the better weights and the result file; raises DvsrError."""
     require_training()
-    from train.checkpoint import load_tensors
+    from train.checkpoint import load_card
     from train.lessons import few_steps
     from train.run import MODEL
     from train.students import SEED, Result, compare, gain_db, teach, to_table
 
-    rounds = to_rounds(load_tensors(arguments.checkpoint)[1].config, arguments)
+    rounds = to_rounds(load_card(arguments.checkpoint).config, arguments)
     only = read_names(arguments.only) if arguments.only else None
     pictures = find_pictures(arguments.data, only)
     pairs = take_evenly(find_pictures(arguments.validation, split="test"), arguments.pictures)

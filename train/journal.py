@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import msgspec
@@ -13,6 +15,7 @@ from runtime.files import write_whole
 
 HISTORY = "history.jsonl"
 TENSORBOARD = "tensorboard"
+_SUMMED_UP = 100
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -85,6 +88,29 @@ def read_history(folder: Path) -> list[Entry]:
             # The last line of a run that was killed while it wrote.
             break
     return entries
+
+
+def summarise(history: Sequence[Entry], batch: int) -> str:
+    """How far a run has come, what became of its loss, how fast it was, and how long it waited."""
+    if not history:
+        return "no step taken"
+    last = history[-1]
+    parts = [f"{last.seconds / 60:.1f} min, step {last.step}"]
+    losses = [entry.loss for entry in history if entry.loss is not None]
+    if losses:
+        count = max(1, min(_SUMMED_UP, len(losses) // 4))
+        first, now = fmean(losses[:count]), fmean(losses[-count:])
+        parts.append(f"mean loss {first:.5f} at first, {now:.5f} at last ({count} steps each)")
+    # The first step sets up kernels and readers.
+    spent = last.seconds - history[0].seconds
+    if spent > 0:
+        waited = sum(entry.waited_s for entry in history[1:])
+        parts.append(f"{(len(history) - 1) * batch / spent:.1f} crops/s")
+        parts.append(f"{waited / spent:.0%} of the time spent waiting for crops")
+    if last.validation_db is not None and last.blurred_db is not None:
+        gain = last.validation_db - last.blurred_db
+        parts.append(f"validation {last.validation_db:.2f} dB ({gain:+.2f} over the blurred)")
+    return ", ".join(parts)
 
 
 def _open_board(folder: Path, start: int) -> Any:

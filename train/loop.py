@@ -19,17 +19,18 @@ from tqdm import tqdm
 
 from runtime.errors import OptionError
 from train import checkpoint
-from train.batches import Parts, group_parts, open_batches
 from train.config import Execution, TrainConfig
-from train.data import CropDataset, Pictures
+from train.data.batches import Parts, group_parts, open_batches
+from train.data.crops import CropDataset
+from train.data.layouts import Pictures
 from train.device import AnyFabric, OneDevice
 from train.journal import Entry, Journal
+from train.measuring.validation import Validation
 from train.network import Model
 from train.provenance import list_files
 from train.run import BEST, MODEL, Run, make_card, save_run, start_run
 from train.step import Objective, learn, update
 from train.stopping import StopRequest
-from train.validation import Validation
 
 MakeObjective: TypeAlias = Callable[[Model], nn.Module]
 

@@ -1,4 +1,4 @@
-"""What command lines that train have in common: recipes with values in place of their own."""
+"""What command lines have in common: how to train, on which machine, and what to measure on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from runtime.errors import DataError
 from train.config import BLURS, PRESETS, Execution, TrainConfig
+from train.data.layouts import Pictures, find_pictures, take_evenly
 from train.recipes import RECIPES_BY_NAME, spread
 
 T = TypeVar("T")
@@ -46,6 +47,35 @@ def add_machine_options(parser: argparse.ArgumentParser, *, workers: int) -> Non
     parser.add_argument("--accelerator", default=Execution().accelerator, help="cpu, cuda or auto")
     parser.add_argument("--workers", type=int, default=workers, help="processes that make crops")
     parser.add_argument("--compile", action="store_true", help="run through torch.compile")
+
+
+def add_measuring_options(parser: argparse.ArgumentParser) -> None:
+    """Which pairs to measure on, by what, and beside whom."""
+    parser.add_argument("data", type=Path, help="pairs, as python -m train takes them")
+    parser.add_argument("--pictures", type=int, metavar="N", help="every k-th pair, N in all")
+    parser.add_argument("--split", choices=("train", "val", "test"), default="test")
+    parser.add_argument("--blur-kind", metavar="NAME", help="kind of blur, such as blur_gamma")
+    parser.add_argument("--engine", default="auto", help="engine of a bundle")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--niqe-parameters",
+        type=Path,
+        metavar="FILE",
+        help=".npz or .mat with NIQE's natural model (python -m train.naturalness makes one)",
+    )
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        metavar="CSV",
+        help="rows of other methods, with the column 'method', to show below those of the paper's "
+        "Table 1 (GoPro); its Table 2 (HIDE) is not built in: give it here",
+    )
+
+
+def find_pairs(arguments: argparse.Namespace) -> Pictures:
+    """The pictures that add_measuring_options() asks for; raises DataError and OptionError."""
+    found = find_pictures(arguments.data, split=arguments.split, blur=arguments.blur_kind)
+    return take_evenly(found, arguments.pictures)
 
 
 def to_stages(arguments: argparse.Namespace, *, gpu: bool = False) -> tuple[TrainConfig, ...]:

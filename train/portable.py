@@ -25,7 +25,7 @@ from runtime.command import run_command
 from runtime.errors import CheckpointError, DataError, OptionError
 from runtime.files import to_json, write_whole
 from train import checkpoint
-from train.layouts import find_pictures
+from train.data.layouts import find_pictures
 from train.options import add_machine_options, add_recipe_options, read_names
 from train.provenance import files_of
 

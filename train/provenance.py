@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from runtime.version import __version__
-from train.layouts import Pictures
+from train.data.layouts import Pictures
 
 _LIBRARIES = ("numpy", "opencv-python", "onnxruntime", "scikit-image", "scipy", "torch")
 
@@ -39,6 +39,11 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def checksum_of(path: Path | None) -> str | None:
+    """sha256 of the file ``path``, which was read before; None for none."""
+    return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def fingerprint(pictures: Pictures) -> str:

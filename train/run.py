@@ -13,7 +13,7 @@ from runtime.errors import CheckpointError
 from train import checkpoint
 from train.checkpoint import Card, Stage
 from train.config import TrainConfig
-from train.data import Pictures
+from train.data.layouts import Pictures
 from train.network import Model
 from train.optimizer import build_optimizers
 from train.provenance import fingerprint

@@ -11,7 +11,7 @@ from typing import Any
 from train import checkpoint
 from train.checkpoint import Card
 from train.config import Execution, TrainConfig
-from train.layouts import Pictures
+from train.data.layouts import Pictures
 from train.loop import is_finished, open_fabric, train
 
 
@@ -37,7 +37,7 @@ def train_stages(
     deadline = time.monotonic() + within_s
     fabric = open_fabric(stages[0], execution)
     fabric.launch()
-    card = None if weights is None else checkpoint.load_tensors(weights)[1]
+    card = None if weights is None else checkpoint.load_card(weights)
     reached = 0 if card is None else find_stage(stages, card)
     written = init if weights is None else weights
     for index, config in enumerate(stages[reached:], reached):
@@ -54,7 +54,7 @@ def train_stages(
             fabric=fabric,
             **options,
         )
-        done = is_done(checkpoint.load_tensors(written)[1])
+        done = is_done(checkpoint.load_card(written))
         if not done or time.monotonic() >= deadline:
             break
     assert written is not None, "a recipe has stages"

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from train.batches import Parts
 from train.config import LossConfig, TrainConfig
+from train.data.batches import Parts
 from train.device import AnyFabric
 from train.network import PICTURE_CHANNELS, Model
 from train.objective import compute_losses, draw_levels, draw_noise

@@ -14,17 +14,16 @@ import torch
 from runtime.errors import DataError
 from runtime.images import read_image
 from runtime.samplers import SamplerConfig, compile_table
-from train.checkpoint import load_model, load_tensors
+from train.checkpoint import load_card, load_model
 from train.config import DistillConfig, Execution, TrainConfig
-from train.inference import TorchEngine
-from train.layouts import Pictures
+from train.data.layouts import Pictures
 from train.lessons import Distillation, few_steps
 from train.loop import open_fabric, train
-from train.metrics import Metrics, open_metrics, psnr
+from train.measuring.inference import TorchEngine
+from train.measuring.metrics import Metrics, open_metrics, psnr
+from train.measuring.sampling import Pair, average_samples, to_pair
 from train.network import Model
-from train.sampling import prepare
 from train.stages import is_done
-from train.sweep import Pair, average_samples
 
 METRICS = ("ssim", "blur_effect")
 SEED = 0
@@ -83,7 +82,7 @@ def teach(
             fabric=fabric,
             **options,
         )
-        if not is_done(load_tensors(written)[1]):
+        if not is_done(load_card(written)):
             break
         students[config.distill.steps] = teacher = written
     return students
@@ -126,11 +125,8 @@ def compare(
         (read_image(blurred), read_image(sharp))
         for blurred, sharp in zip(pictures.blurred, pictures.sharp, strict=True)
     ]
-    pairs = []
-    for blurred, sharp in shown:
-        y = prepare(blurred, multiple)
-        # The predictor is the same for all.
-        pairs.append(Pair(sharp, y, engine.predict(y)))
+    # The predictor is the same for all.
+    pairs = [to_pair(engine, blurred, sharp, multiple) for blurred, sharp in shown]
     measured: list[Measured] = []
 
     def add(name: str, weights: Model, sampler: SamplerConfig) -> None:

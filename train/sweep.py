@@ -7,37 +7,30 @@ anew.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from runtime.bundle import Bundle, Preset, find_bundle, open_bundle
 from runtime.command import run_command
 from runtime.engines import Engine, open_engine
 from runtime.errors import DataError, MissingExtraError, OptionError
 from runtime.files import to_json, write_whole
-from runtime.images import from_model, read_image
-from runtime.samplers import SamplerConfig, Table, compile_table
 from runtime.version import __version__
-from train.curve import AXES, CSV, PICTURE, Point, PointFile, axis, draw, perception, recommend
-from train.evaluate import add_niqe_parameters, checksum_of, take_evenly
-from train.extras import load
-from train.grids import GRIDS, Grid, describe
-from train.layouts import Pictures, find_pictures
-from train.metrics import Image, Metrics, open_metrics, psnr
+from train.data.layouts import Pictures
+from train.measuring.curve import AXES, PICTURE, axis, draw, perception, recommend
+from train.measuring.grids import GRIDS, describe
+from train.measuring.metrics import Metrics, open_metrics
+from train.measuring.others import gather_others
+from train.measuring.points import Point
+from train.measuring.sweeping import sweep
+from train.options import add_measuring_options, find_pairs
 from train.presets import compile_preset, write_presets
-from train.provenance import commit, fingerprint, versions
-from train.sampling import draw_residuals, prepare
-from train.scores import read_others
+from train.provenance import checksum_of, commit, fingerprint, versions
 
 CIRCUMSTANCES = "sweep.json"
 METRICS = ("ssim", "blur_effect", "lpips", "niqe")
-
-Floats = NDArray[np.float32]
 
 
 class Circumstances(msgspec.Struct, frozen=True):
@@ -63,131 +56,6 @@ class Record(msgspec.Struct, frozen=True):
     versions: dict[str, str]
     not_measured: dict[str, str]
     recommended: dict[str, Point] = {}
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A blurred and a sharp picture, what the networks get, and what the predictor makes of it."""
-
-    sharp: Image
-    y: Floats
-    guess: Floats
-
-
-def measure_sampler(
-    engine: Engine,
-    bundle: Bundle,
-    pairs: Sequence[Pair],
-    sampler: SamplerConfig,
-    samples: Sequence[int],
-    metrics: Metrics,
-    seed: int,
-) -> list[Point]:
-    """One point for each number of ``samples``: the first ones of the largest are drawn once."""
-    table = compile_table(sampler, bundle.manifest.prediction)
-    # Without steps all samples are the predictor's picture.
-    counts = sorted(samples) if table.steps else [1]
-    values: dict[int, list[dict[str, float]]] = {count: [] for count in counts}
-    for pair in pairs:
-        for count, picture in average_samples(engine, pair, table, counts, seed):
-            values[count].append(_measure(picture, pair.sharp, metrics))
-    return [_to_point(sampler, count, values[count]) for count in counts]
-
-
-def average_samples(
-    engine: Engine, pair: Pair, table: Table, counts: Sequence[int], seed: int
-) -> Iterator[tuple[int, Image]]:
-    """The pictures of the first ``counts`` (rising) samples averaged, each with its count."""
-    height, width = pair.sharp.shape[:2]
-    residuals = draw_residuals(engine, pair.y, table, seed)
-    total = np.zeros_like(pair.y)
-    drawn = 0
-    for count in counts:
-        while drawn < count:
-            total += next(residuals)
-            drawn += 1
-        yield count, from_model(pair.guess + total / np.float32(count))[:height, :width]
-
-
-def _measure(picture: Image, sharp: Image, metrics: Metrics) -> dict[str, float]:
-    values = metrics.measure(picture, sharp)
-    if "blur_effect" in values:
-        wanted = metrics.pictures["blur_effect"](sharp, sharp)
-        values["blur_gap"] = abs(values["blur_effect"] - wanted)
-    return {"psnr": psnr(sharp, picture), **values}
-
-
-def _to_point(sampler: SamplerConfig, samples: int, values: list[dict[str, float]]) -> Point:
-    names = [name for name in values[0] if all(name in v for v in values)]
-    means = {name: round(float(np.mean([v[name] for v in values])), 5) for name in names}
-    return Point(
-        method=sampler.method,
-        schedule=sampler.schedule,
-        steps=sampler.steps,
-        beta_end=sampler.beta_end,
-        cleanest=sampler.cleanest,
-        noisiest=sampler.noisiest,
-        eta=sampler.eta,
-        start=sampler.start,
-        samples=samples,
-        calls=samples * sampler.steps,
-        psnr=means["psnr"],
-        ssim=means.get("ssim"),
-        blur_effect=means.get("blur_effect"),
-        blur_gap=means.get("blur_gap"),
-        lpips=means.get("lpips"),
-        niqe=means.get("niqe"),
-    )
-
-
-def sweep(
-    bundle: Bundle,
-    engine: Engine,
-    pictures: Pictures,
-    grid: Grid,
-    output: Path,
-    *,
-    metrics: Metrics,
-    seed: int = 0,
-    progress: bool = True,
-) -> list[Point]:
-    """Measure what ``output`` does not hold yet of ``grid``, and return the grid's points.
-
-    Raises DataError without pairs, and OptionError where ``output`` holds another sweep.
-    """
-    with PointFile(output / CSV) as file:
-        known = {(point.sampler, point.samples) for point in file.points}
-        missing = [s for s in grid.samplers if not _wanted(s, grid) <= known]
-        if missing:
-            pairs = _read_pairs(bundle, engine, pictures)
-        # Steps are what takes the time; a bar of samplers would crawl at the end.
-        bar = load("tqdm", "train").tqdm(
-            total=sum(max(1, s.steps) for s in missing), unit="step", disable=not progress
-        )
-        with bar:
-            for sampler in missing:
-                bar.set_postfix_str(describe(sampler), refresh=True)
-                points = measure_sampler(
-                    engine, bundle, pairs, sampler, grid.samples, metrics, seed
-                )
-                file.append([p for p in points if (p.sampler, p.samples) not in known])
-                bar.update(max(1, sampler.steps))
-        wanted = {key for sampler in grid.samplers for key in _wanted(sampler, grid)}
-        return [point for point in file.points if (point.sampler, point.samples) in wanted]
-
-
-def _wanted(sampler: SamplerConfig, grid: Grid) -> set[tuple[SamplerConfig, int]]:
-    return {(sampler, count) for count in (grid.samples if sampler.steps else (1,))}
-
-
-def _read_pairs(bundle: Bundle, engine: Engine, pictures: Pictures) -> list[Pair]:
-    if pictures.blurred is None:
-        raise DataError("got sharp pictures alone; wanted are the folders blur/ and sharp/")
-    pairs = []
-    for blurred, sharp in zip(pictures.blurred, pictures.sharp, strict=True):
-        y = prepare(read_image(blurred), bundle.manifest.size_multiple_px)
-        pairs.append(Pair(read_image(sharp), y, engine.predict(y)))
-    return pairs
 
 
 def check_circumstances(output: Path, wanted: Circumstances) -> None:
@@ -228,17 +96,11 @@ def build_parser() -> argparse.ArgumentParser:
     """All options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m train.sweep", description=__doc__)
     parser.add_argument("bundle", help="bundle directory, or the name of a shipped bundle")
-    parser.add_argument("data", type=Path, help="pairs, as python -m train takes them")
+    add_measuring_options(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the sweep")
     parser.add_argument(
         "--grid", choices=GRIDS, nargs="+", default=["short"], help="samplers to try"
     )
-    parser.add_argument("--pictures", type=int, metavar="N", help="every k-th pair, N in all")
-    parser.add_argument("--split", choices=("train", "val", "test"), default="test")
-    parser.add_argument("--blur-kind", metavar="NAME", help="kind of blur, such as blur_gamma")
-    parser.add_argument("--engine", default="auto")
-    add_niqe_parameters(parser)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--most-calls",
         type=int,
@@ -246,7 +108,6 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="calls of the denoiser that the preset 'balanced' may take",
     )
-    parser.add_argument("--beside", type=Path, metavar="CSV", help="other methods to draw in")
     parser.add_argument(
         "--write", action="store_true", help="put the recommended presets into the bundle"
     )
@@ -255,10 +116,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Sweep, draw, recommend, and write presets if asked to; raises DvsrError."""
-    others = read_others(arguments.beside) if arguments.beside else {}
+    others = gather_others(arguments.beside)
     bundle = open_bundle(arguments.bundle)
-    everything = find_pictures(arguments.data, split=arguments.split, blur=arguments.blur_kind)
-    pictures = take_evenly(everything, arguments.pictures)
+    pictures = find_pairs(arguments)
     metrics = open_metrics(METRICS, niqe_parameters=arguments.niqe_parameters)
     engine = open_engine(arguments.engine, bundle)
     record = _describe(arguments, bundle, engine, pictures, metrics)

@@ -16,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from runtime.version import __version__
 from train.config import DataConfig, Execution, TrainConfig
-from train.data import CropDataset
-from train.layouts import Pictures
+from train.data.crops import CropDataset
+from train.data.layouts import Pictures
 from train.loop import compile_networks, open_fabric
 from train.network import PICTURE_CHANNELS, Model
 from train.run import new_run

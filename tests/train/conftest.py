@@ -1,14 +1,16 @@
-"""A natural model for NIQE, small and real."""
+"""A natural model for NIQE and pairs of pictures, small and real."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import skimage.data
+from numpy.typing import NDArray
 
-from train.naturalness import fit, write_model
+from train.measuring.niqe import fit, write_model
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +26,15 @@ def natural(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("natural") / "natural.npz"
     write_model(path, fit(shifted))
     return path
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory, photograph: NDArray[np.uint8]) -> Path:
+    """A folder of three pairs of 48x32 in two groups, in blur/ and sharp/; do not change it."""
+    folder = tmp_path_factory.mktemp("pairs")
+    for index, group in enumerate(("left", "left", "right")):
+        sharp = photograph[64 * index : 64 * index + 32, 200:248, ::-1]
+        for side, image in (("sharp", sharp), ("blur", cv2.blur(sharp, (5, 5)))):
+            (folder / side).mkdir(exist_ok=True)
+            cv2.imwrite(str(folder / side / f"{group}_{index}.png"), image)
+    return folder

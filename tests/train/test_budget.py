@@ -15,7 +15,7 @@ from runtime.errors import CheckpointError
 from train import loop
 from train.checkpoint import Card, load_tensors
 from train.config import RECIPES, BlurConfig, DataConfig, Execution, ModelConfig, TrainConfig
-from train.data import Pictures, find_pictures
+from train.data.layouts import Pictures, find_pictures
 from train.journal import read_history
 from train.loop import anneal, train
 from train.run import LAST, MODEL, Run, start_run

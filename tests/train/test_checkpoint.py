@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from runtime.errors import CheckpointError
-from train.checkpoint import FORMAT, Card, load_model, load_tensors, save_tensors
+from train.checkpoint import FORMAT, Card, load_card, load_model, load_tensors, save_tensors
 from train.config import ModelConfig, TrainConfig
 from train.network import Model
 
@@ -23,6 +23,15 @@ def test_weights_and_configuration_come_back(tmp_path: Path) -> None:
         torch.equal(a, b)
         for a, b in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True)
     )
+
+
+def test_a_card_is_read_without_its_weights(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    save_tensors(path, Model(CONFIG.model).state_dict(), Card(FORMAT, CONFIG, 7))
+    assert load_card(path) == Card(FORMAT, CONFIG, 7)
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(CheckpointError, match="no card"):
+        load_card(path)
 
 
 def test_a_missing_checkpoint_is_refused(tmp_path: Path) -> None:

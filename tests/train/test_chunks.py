@@ -15,8 +15,8 @@ from export.config import ExportConfig
 from export.exporter import describe_bundle
 from export.graphs import TracedGraph
 from runtime.bundle import Graph, Manifest
-from train.checkpoint import load_model, load_tensors
-from train.chunks import LOG, describe, thin_out
+from train.checkpoint import load_card, load_model
+from train.chunks import LOG, thin_out
 from train.config import ModelConfig
 from train.journal import Entry
 from train.portable import main
@@ -80,7 +80,7 @@ def test_two_stretches_make_weights_whose_bundle_says_how_they_were_made(
     stretch(shards, second, "--minutes", "1", "--of", "0.08", "--from", str(piece))
     joined = tmp_path / "model.safetensors"
     assert main(["unpack-weights", str(second / piece.name), "-o", str(joined)]) == 0
-    before, after = load_tensors(piece)[1], load_tensors(joined)[1]
+    before, after = load_card(piece), load_card(joined)
     assert [stage.config.loss.denoise for stage in after.stages] == [0.0, 1.0]
     assert sum(s.seconds for s in after.stages) > sum(s.seconds for s in before.stages)
     assert list(after.stages[0].files) == ["a.png"]
@@ -103,8 +103,7 @@ def test_a_work_folder_keeps_what_a_stretch_needs_to_go_on_exactly(
     for name in ("first", "second"):
         stretch(shards, tmp_path / name, *times)
     cards = [
-        load_tensors(tmp_path / name / "model-1-of-1.safetensors")[1]
-        for name in ("first", "second")
+        load_card(tmp_path / name / "model-1-of-1.safetensors") for name in ("first", "second")
     ]
     assert cards[1].step > cards[0].step
     assert (tmp_path / "work" / "run" / "stage-1" / "last.safetensors").is_file()
@@ -115,14 +114,6 @@ def test_a_log_keeps_every_hundredth_step_and_each_validation() -> None:
         Entry(step, 0.5, validation_db=20.0 if step == 7 else None) for step in range(1, 301)
     ]
     assert [entry.step for entry in thin_out(history)] == [7, 100, 200, 300]
-
-
-def test_the_report_says_how_fast_and_how_long_it_waited() -> None:
-    history = [Entry(1, 0.5, seconds=9.0, waited_s=8.0)]
-    history += [Entry(2 + i, 0.25, seconds=10.0 + i, waited_s=0.5) for i in range(4)]
-    assert describe(history, batch=8) == (
-        "0.2 min, step 5, loss 0.30000, 8 crops/s, 50% of the time spent waiting for crops"
-    )
 
 
 def test_minutes_that_are_none_are_refused(

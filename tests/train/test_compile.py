@@ -17,7 +17,7 @@ from runtime.errors import OptionError
 from train import network
 from train.checkpoint import load_model, load_tensors
 from train.config import BlurConfig, DataConfig, Execution, ModelConfig, TrainConfig
-from train.data import Pictures, find_pictures
+from train.data.layouts import Pictures, find_pictures
 from train.journal import read_history
 from train.loop import check_options, compile_networks, train
 from train.network import Model

@@ -12,7 +12,7 @@ import torch
 from runtime.errors import CheckpointError, DataError
 from train import portable
 from train.checkpoint import load_tensors
-from train.layouts import find_pictures
+from train.data.layouts import find_pictures
 from train.provenance import files_of
 
 

@@ -19,7 +19,7 @@ import torch
 from runtime.errors import DataError, OptionError
 from train.checkpoint import FORMAT, Card, load_model, load_tensors, save_tensors
 from train.config import BlurConfig, DataConfig, Execution, LossConfig, ModelConfig, TrainConfig
-from train.data import Pictures, find_pictures
+from train.data.layouts import Pictures, find_pictures
 from train.journal import HISTORY, Entry, Journal, read_history
 from train.loop import train
 from train.network import Model

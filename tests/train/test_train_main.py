@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -121,7 +122,9 @@ def test_a_run_prints_its_configuration_and_saves_it_beside_the_weights(
     assert saved["recipe"] == "predictor"
     _, card = load_tensors(tmp_path / "run" / "model.safetensors")
     assert msgspec.convert(saved["stages"], list[TrainConfig]) == [card.config]
-    assert '"recipe": "predictor"' in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert '"recipe": "predictor"' in shown
+    assert re.search(r"step 2, mean loss \d\.\d+ at first, \d\.\d+ at last .* crops/s", shown)
 
 
 @pytest.mark.parametrize("data", [[], ["a", "--data", "b"]])
@@ -162,7 +165,7 @@ def test_several_devices_need_the_library_for_them(
 
 
 def test_command_lines_can_be_imported_without_torch() -> None:
-    names = ("__main__", "bench", "distill", "evaluate", "sweep")
+    names = ("__main__", "bench", "distill", "evaluate", "naturalness", "sweep")
     code = "import sys\nsys.modules['torch'] = None\n" + "".join(
         f"import train.{name}\n" for name in names
     )

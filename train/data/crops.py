@@ -19,11 +19,9 @@ from torch.utils.data import Dataset
 
 from runtime.errors import DataError, DvsrError, ImageError
 from runtime.images import read_image
-from train.blur import average_frames, blur_sample, reach_px
 from train.config import DataConfig
-from train.layouts import FEWEST_FRAMES, Pictures, find_pictures, to_size_message
-
-__all__ = ["CropDataset", "Pictures", "find_pictures"]
+from train.data.blur import average_frames, blur_sample, reach_px
+from train.data.layouts import FEWEST_FRAMES, Pictures, to_size_message
 
 Image = NDArray[np.uint8]
 

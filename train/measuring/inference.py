@@ -18,8 +18,8 @@ from runtime.images import check_image, from_model
 from runtime.noise import check_seed
 from runtime.samplers import compile_table, with_steps
 from train.checkpoint import load_model
+from train.measuring.sampling import draw_residuals, prepare
 from train.network import Model
-from train.sampling import draw_residuals, prepare
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]

@@ -13,9 +13,9 @@ from runtime.errors import OptionError
 from runtime.loop import sample_residual
 from runtime.samplers import SamplerConfig, compile_table
 from train.config import TrainConfig
-from train.data import CropDataset
-from train.inference import TorchEngine
-from train.layouts import Pictures
+from train.data.crops import CropDataset
+from train.data.layouts import Pictures
+from train.measuring.inference import TorchEngine
 from train.network import Model
 
 Floats = NDArray[np.float32]

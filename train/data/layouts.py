@@ -14,13 +14,13 @@ Read are the layouts in which people have the public sets on disk, and plain fol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from runtime.errors import DataError
+from runtime.errors import DataError, OptionError
 from runtime.images import SUFFIXES
 
 Split = Literal["train", "val", "test"]
@@ -92,13 +92,25 @@ def _keep_named(pictures: Pictures, wanted: set[str], folder: Path) -> Pictures:
     missing = sorted(wanted - {path.name for path in pictures.sharp})
     if missing:
         raise DataError(f"{folder} lacks {len(missing)} listed pictures, first {missing[0]}")
-    kept = [index for index, path in enumerate(pictures.sharp) if path.name in wanted]
+    return _take(pictures, [i for i, path in enumerate(pictures.sharp) if path.name in wanted])
+
+
+def take_evenly(pictures: Pictures, wanted: int | None) -> Pictures:
+    """``wanted`` pictures spread evenly over the list (None: all); raises OptionError."""
+    if wanted is None:
+        return pictures
+    if not 1 <= wanted <= len(pictures):
+        raise OptionError(f"got {wanted} pictures; wanted are 1 to {len(pictures)}")
+    return _take(pictures, [index * len(pictures) // wanted for index in range(wanted)])
+
+
+def _take(pictures: Pictures, which: Sequence[int]) -> Pictures:
     blurred, windows = pictures.blurred, pictures.windows
     return replace(
         pictures,
-        sharp=tuple(pictures.sharp[index] for index in kept),
-        blurred=None if blurred is None else tuple(blurred[index] for index in kept),
-        windows=None if windows is None else tuple(windows[index] for index in kept),
+        sharp=tuple(pictures.sharp[index] for index in which),
+        blurred=None if blurred is None else tuple(blurred[index] for index in which),
+        windows=None if windows is None else tuple(windows[index] for index in which),
     )
 
 

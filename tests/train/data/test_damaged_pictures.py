@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 
 from runtime.errors import DataError
 from train.config import DataConfig
-from train.data import CropDataset, find_pictures
+from train.data.crops import CropDataset
+from train.data.layouts import find_pictures
 
 CONFIG = DataConfig(crop_px=32)
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from runtime.errors import DvsrError
 from train.config import Execution, TrainConfig
-from train.data import CropDataset
+from train.data.crops import CropDataset
 from train.device import AnyFabric
 from train.stopping import leave_signals_to_parent
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from runtime.errors import DataError
-from train.blur import average_frames
 from train.config import BlurConfig, DataConfig
-from train.data import CropDataset
-from train.layouts import find_pictures
+from train.data.blur import average_frames
+from train.data.crops import CropDataset
+from train.data.layouts import find_pictures
 
 CLEAN = BlurConfig(identity_fraction=0.0, read_noise_max=0.0, shot_noise_max=0.0)
 CONFIG = DataConfig(crop_px=16, blur=CLEAN)
@@ -95,7 +95,7 @@ def test_a_corrupt_frame_leaves_out_what_needs_it(tmp_path: Path) -> None:
 
 
 def test_real_frames_give_real_blur() -> None:
-    folder = Path(__file__).resolve().parents[3] / "shared" / "data" / "frames_240fps"
+    folder = Path(__file__).resolve().parents[4] / "shared" / "data" / "frames_240fps"
     if not folder.is_dir():
         pytest.skip("the frames do not lie beside this checkout (../shared/data/frames_240fps)")
     pictures = find_pictures(folder, layout="frames")

@@ -12,8 +12,8 @@ from runtime.loop import sample_residual
 from runtime.noise import normals
 from runtime.samplers import COLUMNS, SamplerConfig, Table, compile_table
 from train.config import LossConfig, ModelConfig
-from train.grids import paper_grid, short_grid
-from train.inference import TorchEngine
+from train.measuring.grids import paper_grid, short_grid
+from train.measuring.inference import TorchEngine
 from train.network import Model
 from train.objective import compute_losses, draw_levels
 from train.optimizer import build_optimizers

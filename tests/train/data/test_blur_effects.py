@@ -11,7 +11,8 @@ import skimage.data
 from numpy.typing import NDArray
 
 from runtime.errors import OptionError
-from train.blur import (
+from train.config import BLURS, BlurConfig
+from train.data.blur import (
     average_warps,
     blur_sample,
     brighten_highlights,
@@ -22,7 +23,6 @@ from train.blur import (
     roll_path,
     shake_path,
 )
-from train.config import BLURS, BlurConfig
 
 Image = NDArray[np.uint8]
 

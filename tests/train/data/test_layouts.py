@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from runtime.errors import DataError
-from train.layouts import Pictures, check_sizes, find_pictures
+from runtime.errors import DataError, OptionError
+from train.data.layouts import Pictures, check_sizes, find_pictures, take_evenly
 
 
 def make_files(root: Path, *names: str) -> Path:
@@ -190,3 +190,10 @@ def test_a_missing_or_empty_folder_says_what_is_wanted(tmp_path: Path, name: str
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="pictures"):
         find_pictures(tmp_path / name)
+
+
+def test_fewer_pictures_are_spread_over_the_folder(pairs: Path) -> None:
+    taken = take_evenly(find_pictures(pairs), 2)
+    assert [path.name for path in taken.sharp] == ["left_0.png", "left_1.png"]
+    with pytest.raises(OptionError, match="1 to 3"):
+        take_evenly(find_pictures(pairs), 4)

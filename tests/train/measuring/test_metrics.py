@@ -11,10 +11,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from runtime.errors import DataError, OptionError
+from runtime.errors import OptionError
 from train.extras import MissingExtraError, load
-from train.metrics import cut_patches, open_distance, open_metrics
-from train.scores import measure_spread, read_others
+from train.measuring.metrics import cut_patches, open_distance, open_metrics, psnr
 
 Image = NDArray[np.uint8]
 
@@ -26,6 +25,11 @@ class MeanColour(torch.nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return images.float().mean(dim=(2, 3)) / 255.0
+
+
+def test_psnr_is_that_of_the_formula() -> None:
+    a, b = np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 51, np.uint8)
+    assert psnr(a, b) == pytest.approx(20.0 * np.log10(5.0))
 
 
 def test_blurring_lowers_similarity_and_raises_the_blur_effect(photograph: Image) -> None:
@@ -99,23 +103,3 @@ def test_an_unknown_metric_is_refused() -> None:
 def test_an_optional_library_that_is_missing_is_one_line_with_what_to_type() -> None:
     with pytest.raises(MissingExtraError, match=r"pip install 'dvsr-edge\[metrics\]'"):
         load("no_such_library", "metrics")
-
-
-def test_samples_drawn_like_the_truth_have_a_calibrated_spread() -> None:
-    rng = np.random.default_rng(0)
-    sigma = np.repeat([2.0, 8.0], 50_000).reshape(-1, 1, 1)
-    draws = [(sigma * rng.standard_normal((100_000, 1, 3))).astype("f4") for _ in range(6)]
-    samples, truth = np.stack(draws[:5]), draws[5]
-    spread = measure_spread(samples.std(axis=0), samples.mean(axis=0) - truth, 5)
-    # 600,000 squares: their mean is known to about half a percent.
-    assert spread.ratio == pytest.approx(1.0, abs=0.02)
-    assert spread.correlation > 0.3
-
-
-def test_rows_of_other_methods_come_from_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "others.csv"
-    path.write_text("method,psnr,ssim\nfirst,30.5,\n")
-    assert read_others(path) == {"first": {"psnr": 30.5}}
-    path.write_text("name,psnr\nfirst,30.5\n")
-    with pytest.raises(DataError, match="column 'method'"):
-        read_others(path)

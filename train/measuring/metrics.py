@@ -3,7 +3,7 @@
     psnr         peak signal-to-noise ratio in dB                              OpenCV
     ssim         structural similarity, Wang et al. 2004                       scikit-image
     blur_effect  how blurred without a reference, 0 to 1, Crete et al. 2007    scikit-image
-    niqe         how unnatural without a reference, Mittal et al. 2013         train.naturalness
+    niqe         how unnatural without a reference, Mittal et al. 2013         niqe.py
     lpips        Zhang et al. 2018, AlexNet                                    torchmetrics
     fid, kid     Heusel et al. 2017; Binkowski et al. 2018                     torchmetrics
 
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import MissingExtraError, OptionError
 from train.extras import load
-from train.naturalness import SMALLEST_PX, niqe, read_model
+from train.measuring.niqe import SMALLEST_PX, niqe, read_model
 
 Image = NDArray[np.uint8]
 PictureMetric = Callable[[Image, Image], float]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from train.blur import blur_sample, motion_kernel, shake_path
 from train.config import BlurConfig
+from train.data.blur import blur_sample, motion_kernel, shake_path
 
 CLEAN = BlurConfig(
     identity_fraction=0.0, display_light_fraction=0.0, read_noise_max=0.0, shot_noise_max=0.0

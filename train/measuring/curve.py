@@ -1,24 +1,19 @@
-"""The perception-distortion curve: its points, the file they are kept in, and the picture.
+"""The perception-distortion curve: who is on it, which points to recommend, and the picture.
 
 Blau and Michaeli, "The Perception-Distortion Tradeoff", CVPR 2018: no method can be best at both.
 """
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from runtime.errors import DataError, OutputError
 from runtime.files import write_whole
-from runtime.samplers import SamplerConfig
 from train.extras import load
+from train.measuring.points import Point
 
-CSV = "curve.csv"
 PICTURE = "curve.png"
 
 # What can stand for perception, the most trusted first; lower is better for all.
@@ -27,95 +22,6 @@ AXES = {
     "niqe": "NIQE",
     "blur_gap": "distance from the sharp pictures' blur effect",
 }
-
-
-class Point(msgspec.Struct, frozen=True):
-    """One sampler at one number of samples: means over the pictures, PSNR in dB.
-
-    ``blur_gap`` is how far the pictures' blur effect is from that of their sharp twins. ``calls``
-    are calls of the denoiser for one picture. Metrics that could not be measured are None.
-    """
-
-    method: str
-    schedule: str
-    steps: int
-    beta_end: float
-    cleanest: float
-    noisiest: float
-    eta: float
-    start: str
-    samples: int
-    calls: int
-    psnr: float
-    ssim: float | None
-    blur_effect: float | None
-    blur_gap: float | None
-    lpips: float | None
-    niqe: float | None
-
-    @property
-    def sampler(self) -> SamplerConfig:
-        values = {name: getattr(self, name) for name in SamplerConfig.__struct_fields__}
-        return SamplerConfig(**values)
-
-
-_FIELDS = Point.__struct_fields__
-
-
-class PointFile:
-    """``curve.csv``: one line for each point, appended as it is measured; a context manager.
-
-    A line that a killed run left unfinished is dropped.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.points = read_points(path) if path.exists() else []
-        write_whole(path, _to_lines(self.points, header=True))
-        self._file = path.open("ab", buffering=0)
-
-    def __enter__(self) -> PointFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def append(self, points: Sequence[Point]) -> None:
-        """Add the points of one sampler, all in one write; raises OutputError."""
-        try:
-            self._file.write(_to_lines(points))
-        except OSError as error:
-            raise OutputError(f"cannot write {CSV}: {error.strerror}") from error
-        self.points += points
-
-
-def read_points(path: Path) -> list[Point]:
-    """The whole lines of a file of points; raises DataError for a file of another kind."""
-    text = path.read_text(encoding="utf-8")
-    rows = csv.reader(io.StringIO(text[: text.rfind("\n") + 1]))
-    if tuple(next(rows, ())) != _FIELDS:
-        raise DataError(f"{path} is no curve of python -m train.sweep; choose another output")
-    try:
-        return [
-            msgspec.convert(
-                {name: value or None for name, value in zip(_FIELDS, row, strict=True)},
-                Point,
-                strict=False,
-            )
-            for row in rows
-        ]
-    except (msgspec.ValidationError, ValueError) as error:
-        raise DataError(f"{path} has a broken line ({error}); remove that line") from error
-
-
-def _to_lines(points: Sequence[Point], *, header: bool = False) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if header:
-        writer.writerow(_FIELDS)
-    for point in points:
-        values = msgspec.structs.astuple(point)
-        writer.writerow(["" if value is None else value for value in values])
-    return text.getvalue().encode()
 
 
 def axis(points: Sequence[Point]) -> str | None:
@@ -199,8 +105,7 @@ def draw(
     """Draw the curve into ``path``; raises MissingExtraError without matplotlib.
 
     ``points`` have an axis(). ``others`` are results of other methods by name; those with the
-    metrics of both axes are drawn beside ours, in the same unit of perception: they were measured
-    on other pictures.
+    metrics of both axes are drawn on axes of their own: they were measured on other pictures.
     """
     name = axis(points)
     assert name is not None
@@ -256,6 +161,8 @@ def _draw_ours(axes: Any, points: Sequence[Point], chosen: Mapping[str, Point], 
             fontsize=8,
             arrowprops={"arrowstyle": "-", "linewidth": 0.5, "alpha": 0.5},
         )
+    # Room above the highest points for the presets' names.
+    axes.margins(y=0.12)
     axes.set_xlabel("PSNR in dB (right is better)")
     axes.set_ylabel(f"{AXES[name]} (lower is better)")
     axes.set_title("Numbers: steps; larger dots: more samples averaged", fontsize=10)
@@ -264,11 +171,12 @@ def _draw_ours(axes: Any, points: Sequence[Point], chosen: Mapping[str, Point], 
 
 def _draw_others(axes: Any, beside: Mapping[str, tuple[float, float]], name: str) -> None:
     for other, position in beside.items():
-        axes.scatter(*position, marker="*", c="r")
-        axes.annotate(other, position, textcoords="offset points", xytext=(5, 5))
+        axes.scatter(*position, marker="*", s=80, label=other)
     axes.set_xlabel("PSNR in dB (right is better)")
     axes.set_ylabel(f"{AXES[name]} (lower is better)")
-    axes.set_title("Others, on their own pictures", fontsize=10)
+    model = ", by another NIQE model" if name == "niqe" else ""
+    axes.set_title(f"Others, on their own pictures{model}", fontsize=10)
+    axes.legend(fontsize=8)
 
 
 def _family(point: Point) -> tuple[str, str]:

@@ -1,3 +1,5 @@
+"""Crops: which part of which picture a sample is."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -9,7 +11,8 @@ from numpy.typing import NDArray
 
 from runtime.errors import DataError, ImageError
 from train.config import BlurConfig, DataConfig
-from train.data import CropDataset, find_pictures
+from train.data.crops import CropDataset
+from train.data.layouts import find_pictures
 
 Image = NDArray[np.uint8]
 
@@ -72,13 +75,6 @@ def test_a_picture_without_its_twin_is_named(paired_folder: Path, photograph: Im
     write(paired_folder / "sharp" / "alone.png", photograph)
     with pytest.raises(DataError, match="alone"):
         find_pictures(paired_folder)
-
-
-def test_a_pair_of_two_sizes_names_both_files(paired_folder: Path, photograph: Image) -> None:
-    write(paired_folder / "blur" / "a.png", photograph[:100])
-    dataset = CropDataset(find_pictures(paired_folder), DataConfig(crop_px=32), 1, 0)
-    with pytest.raises(DataError, match=r"blur/a\.png.*sharp/a\.png"):
-        dataset[0]
 
 
 def test_a_picture_smaller_than_the_crop_is_named(sharp_folder: Path) -> None:

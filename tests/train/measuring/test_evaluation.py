@@ -1,0 +1,43 @@
+"""Bundles and checkpoints on pairs: groups, and that both give the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runtime.session import Session
+from train.data.layouts import find_pictures, take_evenly
+from train.measuring.evaluation import evaluate, measure_all
+from train.measuring.inference import CheckpointSession
+from train.measuring.metrics import Metrics
+from train.measuring.scores import Setting
+
+
+def test_groups_are_reported_apart_and_together(pairs: Path, small_bundle: Path) -> None:
+    with Session(small_bundle) as session:
+        scores = evaluate(session, find_pictures(pairs), [Setting(0, 1)], progress=False)
+    assert [(score.group, score.pictures) for score in scores] == [
+        ("left", 2),
+        ("right", 1),
+        ("all", 3),
+    ]
+    assert all(s.gain == pytest.approx(s.deblurred - s.blurred, abs=0.002) for s in scores)
+
+
+def test_a_checkpoint_is_evaluated_as_the_bundle_made_from_it(
+    pairs: Path, small_bundle: Path, checkpoint: Path
+) -> None:
+    pictures = take_evenly(find_pictures(pairs), 1)
+    scores = []
+    with Session(small_bundle) as bundle:
+        for session in (bundle, CheckpointSession(checkpoint)):
+            rows, _ = measure_all(
+                session, pictures, [Setting(3, 2)], Metrics(), spread=True, progress=False
+            )
+            scores.append(rows[0])
+    # Both round to grey levels, and may do so differently at a tie.
+    assert scores[1].deblurred == pytest.approx(scores[0].deblurred, abs=0.01)
+    assert scores[0].spread is not None
+    assert scores[1].spread is not None
+    assert scores[1].spread.std == pytest.approx(scores[0].spread.std, rel=1e-3)

@@ -1,0 +1,1 @@
+"""What measures networks and pictures: metrics, scores, the curve, and networks at work."""
