@@ -149,7 +149,9 @@ class CropDataset(Dataset[tuple[Tensor, Tensor]]):
         top, left = _place(sharp, taken, rng)
         outer = sharp[top : top + taken, left : left + taken]
         if taken < whole:
-            outer = cv2.resize(outer, (whole, whole), interpolation=cv2.INTER_CUBIC)
+            outer = np.asarray(
+                cv2.resize(outer, (whole, whole), interpolation=cv2.INTER_CUBIC), np.uint8
+            )
         inner = np.s_[margin : margin + side, margin : margin + side]
         axis = (zoom * (0.5 * (width - 1) - left), zoom * (0.5 * (height - 1) - top))
         return blur_sample(outer, rng, self._config.blur, axis_px=axis)[inner], outer[inner]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime.errors import DataError, ImageError
+from runtime.errors import DataError, ImageError, OptionError
 from train.config import BlurConfig, DataConfig
 from train.data.crops import CropDataset
 from train.data.layouts import find_pictures
@@ -54,6 +54,26 @@ def test_pairs_are_cut_at_the_same_place(paired_folder: Path) -> None:
     assert all(
         (blurred + sharp == 255).all() for blurred, sharp in map(dataset.__getitem__, range(20))
     )
+
+
+def test_enlarged_crops_are_softer_and_of_the_same_size(sharp_folder: Path) -> None:
+    def roughness(zoom: float) -> float:
+        blur = BlurConfig(identity_fraction=1.0)
+        config = DataConfig(crop_px=32, blur=blur, zoom_fraction=zoom, zoom_max=4.0)
+        crops = CropDataset(find_pictures(sharp_folder), config, 30, 0)
+        steps = [
+            np.abs(np.diff(sharp.numpy().astype(float)))
+            for _, sharp in map(crops.__getitem__, range(30))
+        ]
+        assert {step.shape for step in steps} == {(3, 32, 31)}
+        return float(np.mean(steps))
+
+    assert roughness(1.0) < 0.8 * roughness(0.0)
+
+
+def test_a_zoom_out_of_its_range_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"zoom_max 0\.5; wanted are 0 to 1 and 1 to 4"):
+        DataConfig(zoom_fraction=0.5, zoom_max=0.5)
 
 
 def test_without_blur_both_crops_are_equal(sharp_folder: Path) -> None:
