@@ -14,7 +14,8 @@ Parts, in the order in which they run:
                the checkpoint, and patience: half precision is slow on a processor
     sweep      the paper's two facts and the perception-distortion curve, on some pairs
     pictures   examples/make_gallery.py
-    card       the tables between the marks of docs/model-card-NAME.md
+    card       the tables between the marks of docs/model-card-NAME.md, and for the default bundle
+               those of README.md
 
 Result files go to benchmarks/, the curve to docs/. The sweep can be stopped and goes on; for other
 weights it starts anew. NIQE is measured where its natural model is given; that behind the card of
@@ -37,7 +38,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from export.onnx import main as export_onnx
-from runtime.bundle import open_bundle
+from runtime.bundle import DEFAULT, open_bundle
 from runtime.command import run_command
 from runtime.errors import DataError, DvsrError, OptionError
 from runtime.files import write_whole
@@ -77,7 +78,7 @@ def works(arguments: argparse.Namespace, name: str) -> dict[str, Callable[[], No
         "fp16": lambda: _measure_half(arguments),
         "sweep": lambda: _sweep(arguments, name),
         "pictures": lambda: _draw_pictures(arguments.bundle),
-        "card": lambda: _fill_card(DOCS / f"model-card-{name}.md", name),
+        "card": lambda: _fill(name),
     }
 
 
@@ -145,8 +146,15 @@ def _draw_pictures(bundle: str) -> None:
     runpy.run_path(str(ROOT / "examples" / "make_gallery.py"))["main"](bundle)
 
 
-def _fill_card(card: Path, name: str) -> None:
-    tables = {
+def _fill(name: str) -> None:
+    _replace_tables(DOCS / f"model-card-{name}.md", card_tables(name))
+    if name == DEFAULT:
+        _replace_tables(ROOT / "README.md", readme_tables(name))
+
+
+def card_tables(name: str) -> dict[str, list[str]]:
+    """The tables of a bundle's model card, from its result files; raises DataError."""
+    return {
         "quality": quality_table([_read(name, part) for part in ("balanced", "samples")]),
         "natural": natural_table(
             [_read(name, part) for part in ("balanced", "samples", "realtime")]
@@ -156,11 +164,19 @@ def _fill_card(card: Path, name: str) -> None:
         "pictures": pictures_table(_read(name, "pictures")["pictures"]),
         **sweep_tables(read_points(BENCHMARKS / f"sweep-{name}" / CSV)),
     }
-    text = card.read_text(encoding="utf-8")
+
+
+def readme_tables(name: str) -> dict[str, list[str]]:
+    """The tables of the README, which shows the default bundle; raises DataError."""
+    return {part: quality_table([_read(name, part)]) for part in ("balanced", "samples")}
+
+
+def _replace_tables(file: Path, tables: dict[str, list[str]]) -> None:
+    text = file.read_text(encoding="utf-8")
     for table, lines in tables.items():
         text = replace_table(text, table, lines)
-    write_whole(card, text.encode())
-    print(f"wrote {card}")
+    write_whole(file, text.encode())
+    print(f"wrote {file}")
 
 
 def _read(name: str, part: str) -> dict[str, Any]:
@@ -177,7 +193,7 @@ def replace_table(text: str, name: str, lines: Iterable[str]) -> str:
     before, found, rest = text.partition(begin)
     _, closed, after = rest.partition(end)
     if not found or not closed:
-        raise DataError(f"the card has no table '{name}'; wanted are {begin.strip()} and {end}")
+        raise DataError(f"the page has no table '{name}'; wanted are {begin.strip()} and {end}")
     return f"{before}{begin}{chr(10).join(lines)}\n{end}{after}"
 
 
