@@ -1,7 +1,7 @@
 """The shipped bundle in C++ and in Python: every preset, whole and in tiles, up to a video frame.
 
 What takes minutes is marked slow. Each test records how far the two are apart, in
-``--junitxml=FILE``.
+``-o junit_family=xunit1 --junitxml=FILE``.
 """
 
 from __future__ import annotations
