@@ -7,7 +7,9 @@ What takes minutes is marked slow. Each test records how far the two are apart, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -61,33 +63,35 @@ def calls() -> Iterator[object]:
 
 @pytest.fixture(scope="module")
 def sessions(
-    request: pytest.FixtureRequest, library: Library, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Sessions]:
-    """Both on ONNX Runtime's CPU provider, within the memory of the case."""
+    library: Library, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[Case], Sessions]]:
+    """Both on ONNX Runtime's CPU provider, opened once for each case."""
     pytest.importorskip("onnxruntime", reason="ONNX Runtime's Python package is not installed")
-    case: Case = request.param
-    bundle = SHIPPED
-    if case.bytes_per_px is not None:
-        copy = tmp_path_factory.mktemp("shipped") / "tiny"
-        bundle = with_working_bytes(bundle, copy, case.bytes_per_px)
-    with (
-        library.open(bundle, memory_mib=case.memory_mib) as native,
-        runtime.Session(bundle, engine="onnx-cpu", memory_mib=case.memory_mib) as python,
-    ):
-        yield native, python
+    with ExitStack() as stack:
+
+        @cache
+        def opened(case: Case) -> Sessions:
+            bundle, memory_mib = SHIPPED, case.memory_mib
+            if case.bytes_per_px is not None:
+                copy = tmp_path_factory.mktemp("shipped") / "tiny"
+                bundle = with_working_bytes(bundle, copy, case.bytes_per_px)
+            native = library.open(bundle, memory_mib=memory_mib)
+            python = runtime.Session(bundle, engine="onnx-cpu", memory_mib=memory_mib)
+            return stack.enter_context(native), stack.enter_context(python)
+
+        yield opened
 
 
-@pytest.mark.parametrize(("sessions", "preset", "samples"), list(calls()), indirect=["sessions"])
+@pytest.mark.parametrize(("case", "preset", "samples"), list(calls()))
 def test_pictures_of_the_shipped_bundle_agree(
-    request: pytest.FixtureRequest,
     record_property: Callable[[str, object], None],
-    sessions: Sessions,
+    sessions: Callable[[Case], Sessions],
     photograph: NDArray[np.uint8],
+    case: Case,
     preset: str,
     samples: int,
 ) -> None:
-    native, python = sessions
-    case: Case = request.node.callspec.params["sessions"]
+    native, python = sessions(case)
     large = np.tile(photograph, (2, 3, 1))
     image = np.ascontiguousarray(large[100 : 100 + case.height_px, 200 : 200 + case.width_px])
     got, _ = native.deblur(image, preset=preset, samples=samples)
