@@ -7,6 +7,7 @@
 #include "dvsr/noise.hpp"
 #include "dvsr/session.hpp"
 #include "expect_error.hpp"
+#include "gpu.hpp"
 #include "noise_fields.hpp"
 #include "onnx/engine_device.hpp"
 #include "small_bundle.hpp"
@@ -108,6 +109,10 @@ TEST_CASE("an engine whose provider this ONNX Runtime lacks is refused with what
         expect_error(dvsr::ErrorKind::engine, "engine '" + name + "' cannot run: " + *obstacle,
                      [&] { dvsr::Session(files.path(), name); });
     }
+}
+
+TEST_CASE("where there is a GPU its memory is known, and only there") {
+    CHECK(dvsr::gpu_bytes().has_value() == !dvsr::no_gpu().has_value());
 }
 
 TEST_CASE("a graph that is none is refused in one call, whichever of the two it is") {
