@@ -34,6 +34,7 @@ from runtime.bundle import MANIFEST, Bundle, open_bundle, sha256
 from runtime.engines.onnx import CPU, open_graph
 from runtime.files import to_json, write_whole
 from runtime.session import Session
+from runtime.tiles import available_bytes, portion_that_fits
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = ROOT / "cpp_bindings" / "build" / "release" / "bin"
@@ -155,34 +156,58 @@ def native_call(
 
 
 def graphs_alone(bundle: Bundle, arguments: argparse.Namespace) -> Callable[[], None]:
-    """The predictor and every step of every sample, on arrays bound beforehand."""
-    chosen = bundle.preset(arguments.preset)
-    shape = (1, 3, arguments.side, arguments.side)
-    random = np.random.default_rng(0).standard_normal(shape, np.float32)
-    row = chosen.table.rows[0].astype(np.float32)
+    """The predictor, and every step for as many samples at once as both runtimes take.
 
-    def bound(file: str, inputs: dict[str, Any], outputs: tuple[str, ...]) -> Callable[[], None]:
-        session = open_graph(onnxruntime, bundle.path(file), [CPU])
+    The arrays are bound beforehand.
+    """
+    chosen, manifest = bundle.preset(arguments.preset), bundle.manifest
+    row = chosen.table.rows[0].astype(np.float32)
+    sizes = batches(bundle, chosen.samples, arguments.side)
+    predictor, step = (
+        open_graph(onnxruntime, bundle.path(graph.file), [CPU])
+        for graph in (manifest.predictor, manifest.step)
+    )
+
+    def bound(session: Any, count: int, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
+        shape = (count, 3, arguments.side, arguments.side)
+        random = np.random.default_rng(0).standard_normal(shape, np.float32)
         binding = session.io_binding()
-        for name, value in inputs.items():
+        for name in inputs:
+            value = row if name == "row" else random
             binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(value))
         for name in outputs:
             target = onnxruntime.OrtValue.ortvalue_from_numpy(np.empty_like(random))
             binding.bind_ortvalue_output(name, target)
-        return lambda: session.run_with_iobinding(binding)
+        return binding
 
-    manifest = bundle.manifest
-    predict = bound(manifest.predictor.file, {"y": random}, ("guess",))
-    inputs = {**dict.fromkeys(("z", "y", "noise", "previous"), random), "row": row}
-    step = bound(manifest.step.file, inputs, ("z_next", "residual"))
-    count = chosen.samples * len(chosen.table.rows)
+    guess = bound(predictor, 1, ("y",), ("guess",))
+    inputs, outputs = ("z", "y", "noise", "previous", "row"), ("z_next", "residual")
+    steps = {size: bound(step, size, inputs, outputs) for size in set(sizes)}
 
     def call() -> None:
-        predict()
-        for _ in range(count):
-            step()
+        predictor.run_with_iobinding(guess)
+        for size in sizes:
+            for _ in chosen.table.rows:
+                step.run_with_iobinding(steps[size])
 
     return call
+
+
+def batches(bundle: Bundle, samples: int, side_px: int) -> list[int]:
+    """The samples of one picture in the batches that the free memory allows, as in a session."""
+    tiling, multiple_px = bundle.manifest.tiling, bundle.manifest.size_multiple_px
+    if tiling.working_bytes_per_px is None:
+        return [1] * samples
+    portion = portion_that_fits(
+        available_bytes(),
+        1,
+        samples,
+        side_px,
+        side_px,
+        bytes_per_px=tiling.working_bytes_per_px,
+        multiple_px=multiple_px,
+    )
+    return [min(portion.samples, samples - first) for first in range(0, samples, portion.samples)]
 
 
 def alternate(calls: dict[str, Callable[[], object]], rounds: int) -> Times:

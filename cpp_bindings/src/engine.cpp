@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "dvsr/error.hpp"
+#include "joined.hpp"
 
 namespace dvsr {
 namespace {
@@ -25,11 +26,8 @@ namespace {
                         (rtx ? "-DTENSORRT_RTX_ROOT=DIR" : "-DTENSORRT_ROOT=DIR") +
                         ", where DIR holds its include and lib");
     }
-    std::string known;
-    for (const std::string& engine : engine_names()) {
-        known += (known.empty() ? "" : ", ") + engine;
-    }
-    throw Error(ErrorKind::engine, "got engine '" + name + "'; wanted is auto or one of " + known);
+    throw Error(ErrorKind::engine,
+                "got engine '" + name + "'; wanted is auto or one of " + joined(engine_names()));
 }
 
 /// The engine that "auto" stands for, decided before anything is opened: by speed, of those that

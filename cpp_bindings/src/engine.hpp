@@ -15,7 +15,8 @@
 namespace dvsr {
 
 /// Runs predictor and denoiser step. Sizes are multiples of the bundle's `size_multiple_px`; all
-/// pictures of a call have one size. Both calls are safe from several threads.
+/// pictures of a call have one size, and each argument as many of them. Both calls are safe from
+/// several threads.
 class Engine {
 public:
     using FloatRow = std::array<float, Row::kColumns>;
@@ -24,6 +25,9 @@ public:
 
     /// What runs and on what, for people: library, version, device.
     virtual std::string name() const = 0;
+
+    /// The memory of the device that it computes on, in bytes, or none where that is the host.
+    virtual std::optional<std::int64_t> device_bytes() const { return std::nullopt; }
 
     /// The predictor's picture g(y).
     virtual void predict(const Planes& y, Planes& guess) = 0;

@@ -16,7 +16,7 @@ Planes sample_residual(const Table& table, const Planes& y, Engine& engine, cons
     if (auto* whole = dynamic_cast<SamplingEngine*>(&engine)) {
         return whole->sample(table, y, noise);
     }
-    const Planes silent(y.height_px, y.width_px);
+    const Planes silent = zeros_like(y);
     Planes previous = silent, residual = silent, z_next = silent;
     Planes z = start_of(table, noise);
     std::uint32_t step = 0;

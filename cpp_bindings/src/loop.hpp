@@ -20,7 +20,7 @@ public:
 /// The state before the first row of `table`.
 Planes start_of(const Table& table, const Noise& noise);
 
-/// One sampled residual z_0 for the blurred `y`: the table, row by row.
+/// The sampled residuals z_0 for the blurred pictures `y`: the table, row by row.
 Planes sample_residual(const Table& table, const Planes& y, Engine& engine, const Noise& noise);
 
 }  // namespace dvsr

@@ -8,8 +8,11 @@ std::shared_ptr<const Planes> NoiseFields::field(const FieldKey& key) {
     if (Field kept = find(key)) {
         return kept;
     }
-    const auto drawn = std::make_shared<Planes>(key.height_px, key.width_px);
-    normals(key.seed, key.sample, key.step, key.height_px, key.width_px, drawn->values.data());
+    const auto drawn = std::make_shared<Planes>(key.height_px, key.width_px, key.samples);
+    for (std::int64_t index = 0; index < key.samples; ++index) {
+        normals(key.seed, key.sample + static_cast<std::uint32_t>(index), key.step, key.height_px,
+                key.width_px, drawn->picture(index));
+    }
     keep(key, drawn);
     return drawn;
 }

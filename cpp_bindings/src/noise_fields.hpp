@@ -11,23 +11,26 @@
 
 namespace dvsr {
 
-/// What a noise field is a function of.
+/// What the noise fields of `samples` samples in a row are a function of.
 struct FieldKey {
     std::uint64_t seed;
-    std::uint32_t sample;
+    std::uint32_t sample;  ///< the first
     std::uint32_t step;
     std::int64_t height_px;
     std::int64_t width_px;
+    std::int64_t samples = 1;
 
     std::int64_t bytes() const {
-        return static_cast<std::int64_t>(sizeof(float)) * Planes::kChannels * height_px * width_px;
+        return static_cast<std::int64_t>(sizeof(float)) * samples * Planes::kChannels * height_px *
+               width_px;
     }
     bool operator<(const FieldKey& other) const { return tied() < other.tied(); }
 
 private:
-    std::tuple<std::uint64_t, std::uint32_t, std::uint32_t, std::int64_t, std::int64_t> tied()
-        const {
-        return {seed, sample, step, height_px, width_px};
+    std::tuple<std::uint64_t, std::uint32_t, std::uint32_t, std::int64_t, std::int64_t,
+               std::int64_t>
+    tied() const {
+        return {seed, sample, step, height_px, width_px, samples};
     }
 };
 
@@ -37,7 +40,7 @@ class NoiseFields {
 public:
     explicit NoiseFields(std::int64_t capacity_bytes) : capacity_bytes_(capacity_bytes) {}
 
-    /// The normals of `key`, kept or drawn now.
+    /// The normals of `key`, a picture for each sample, kept or drawn now.
     std::shared_ptr<const Planes> field(const FieldKey& key);
 
 private:

@@ -31,6 +31,16 @@ std::uint8_t to_sample(float level) {
 
 }  // namespace
 
+Planes zeros_like(const Planes& x) { return Planes(x.height_px, x.width_px, x.count); }
+
+Planes repeated(const Planes& x, std::int64_t times) {
+    Planes batch(x.height_px, x.width_px, times);
+    for (std::int64_t index = 0; index < times; ++index) {
+        std::copy(x.values.begin(), x.values.end(), batch.picture(index));
+    }
+    return batch;
+}
+
 Planes to_model(const ImageView& image, std::int64_t multiple_px) {
     Planes y(round_up(image.height_px, multiple_px), round_up(image.width_px, multiple_px));
     std::vector<std::int64_t> columns(static_cast<std::size_t>(y.width_px));
@@ -62,13 +72,13 @@ void from_model(const Planes& x, const MutableImageView& image) {
     }
 }
 
-void Moments::add(const std::vector<float>& values) {
+void Moments::add(const float* values) {
     if (++count_ == 1) {
-        mean_ = values;
+        std::copy_n(values, mean_.size(), mean_.begin());
         return;
     }
     const auto count = static_cast<float>(count_);
-    for (std::size_t at = 0; at < values.size(); ++at) {
+    for (std::size_t at = 0; at < mean_.size(); ++at) {
         const float difference = values[at] - mean_[at];
         mean_[at] = mean_[at] + difference / count;
         spread_[at] += difference * (values[at] - mean_[at]);

@@ -8,15 +8,24 @@
 
 namespace dvsr {
 
-/// A float picture (1, 3, height_px, width_px) in the model's range: x, y and z.
+/// Float pictures (count, 3, height_px, width_px) in the model's range: x, y and z.
 struct Planes {
     static constexpr std::int64_t kChannels = 3;
 
-    Planes(std::int64_t height, std::int64_t width)
-        : height_px(height),
+    Planes(std::int64_t height, std::int64_t width, std::int64_t pictures = 1)
+        : count(pictures),
+          height_px(height),
           width_px(width),
-          values(static_cast<std::size_t>(kChannels * height * width)) {}
+          values(static_cast<std::size_t>(pictures * kChannels * height * width)) {}
 
+    float* picture(std::int64_t index) {
+        return values.data() + index * kChannels * height_px * width_px;
+    }
+    const float* picture(std::int64_t index) const {
+        return values.data() + index * kChannels * height_px * width_px;
+    }
+
+    /// Of the first picture.
     float* at(std::int64_t channel, std::int64_t row, std::int64_t column) {
         return values.data() + (channel * height_px + row) * width_px + column;
     }
@@ -24,10 +33,17 @@ struct Planes {
         return values.data() + (channel * height_px + row) * width_px + column;
     }
 
+    std::int64_t count;
     std::int64_t height_px;
     std::int64_t width_px;
     std::vector<float> values;
 };
+
+/// Zeros of the shape of `x`.
+Planes zeros_like(const Planes& x);
+
+/// The picture `x` for `times` samples.
+Planes repeated(const Planes& x, std::int64_t times);
 
 /// `image` in the model's range [-1, 1], reflected at the bottom and right up to multiples of
 /// `multiple_px`.
@@ -41,7 +57,8 @@ class Moments {
 public:
     explicit Moments(std::size_t size) : mean_(size), spread_(size) {}
 
-    void add(const std::vector<float>& values);
+    /// One more array of the size given.
+    void add(const float* values);
 
     const std::vector<float>& mean() const { return mean_; }
 

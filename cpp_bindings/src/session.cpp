@@ -10,8 +10,8 @@
 #include "engine.hpp"
 #include "loop.hpp"
 #include "noise_fields.hpp"
+#include "placement.hpp"
 #include "planes.hpp"
-#include "tiles.hpp"
 
 namespace dvsr {
 namespace {
@@ -102,15 +102,6 @@ std::int64_t checked_budget_mib(std::int64_t memory_mib) {
     return std::min(memory_mib, kMaxBudgetMib);
 }
 
-/// What one call may take, of the memory stated or of what is free.
-std::int64_t call_budget_bytes(const std::optional<std::int64_t>& memory_mib) {
-    if (!memory_mib) {
-        return available_bytes();
-    }
-    const std::int64_t budget = *memory_mib << 20;
-    return budget - kept_bytes(budget);
-}
-
 /// What one call computes, decided from options and bundle before any work.
 struct Plan {
     const Table& table;
@@ -125,57 +116,29 @@ Plan make_plan(const Bundle& bundle, const Options& options) {
     return {table, checked_samples(samples), options.seed};
 }
 
-/// The side of the tiles that the padded picture `y` must be cut into, none where it need not be.
-std::optional<std::int64_t> side_that_fits(Engine& engine, const Manifest& manifest,
-                                           const Plan& plan, const Planes& y,
-                                           const std::optional<std::int64_t>& memory_mib) {
-    const std::int64_t multiple_px = manifest.size_multiple_px;
-    if (auto* whole = dynamic_cast<LoopEngine*>(&engine)) {
-        const auto fits = [&](std::int64_t height_px, std::int64_t width_px) {
-            return whole->fits({{nullptr, height_px, width_px}, &plan.table});
-        };
-        return tile_side_px(fits, y.height_px, y.width_px, multiple_px);
-    }
-    const std::optional<std::int64_t> bytes_per_px = manifest.tiling.working_bytes_per_px;
-    if (!bytes_per_px) {
-        return std::nullopt;
-    }
-    return tile_side_px(call_budget_bytes(memory_mib), y.height_px, y.width_px, *bytes_per_px,
-                        multiple_px);
-}
-
-/// `engine` tile by tile where the padded picture `y` does not fit the memory, else null.
-std::unique_ptr<Engine> tiled_to_fit(Engine& engine, const Manifest& manifest, const Plan& plan,
-                                     const Planes& y,
-                                     const std::optional<std::int64_t>& memory_mib) {
-    const auto side = side_that_fits(engine, manifest, plan, y, memory_mib);
-    if (!side) {
-        return nullptr;
-    }
-    // As runtime/tiles.py: edges then have no weight where a tile is large enough.
-    const std::int64_t overlap = std::min(4 * manifest.tiling.receptive_radius_px, *side / 4);
-    return make_tiled_engine(
-        engine, plan_tiles(y.height_px, y.width_px, {*side, overlap, manifest.size_multiple_px}));
-}
-
-/// The residuals' moments; without steps the residual is zero for sure.
-Moments sample(const Plan& plan, const Planes& y, Engine& engine, NoiseFields& fields,
-               Timings& times) {
+/// The residuals' moments, `at_once` samples in each batch; without steps the residual is zero for
+/// sure.
+Moments sample(const Plan& plan, const Planes& y, Engine& engine, std::int64_t at_once,
+               NoiseFields& fields, Timings& times) {
     Moments moments(y.values.size());
     if (plan.table.rows.empty()) {
-        moments.add(std::vector<float>(y.values.size()));
+        moments.add(zeros_like(y).values.data());
         return moments;
     }
-    for (std::int64_t index = 0; index < plan.samples; ++index) {
+    for (std::int64_t first = 0; first < plan.samples; first += at_once) {
         const Stopwatch watch(times.steps_ms);
+        const std::int64_t count = std::min(at_once, plan.samples - first);
         std::shared_ptr<const Planes> field;  // until the next is asked for
         const Noise noise = [&](std::uint32_t step) -> const Planes& {
             const Stopwatch inner(times.noise_ms);
-            field = fields.field(
-                {plan.seed, static_cast<std::uint32_t>(index), step, y.height_px, y.width_px});
+            field = fields.field({plan.seed, static_cast<std::uint32_t>(first), step, y.height_px,
+                                  y.width_px, count});
             return *field;
         };
-        moments.add(sample_residual(plan.table, y, engine, noise).values);
+        const Planes residuals = sample_residual(plan.table, repeated(y, count), engine, noise);
+        for (std::int64_t index = 0; index < count; ++index) {
+            moments.add(residuals.picture(index));
+        }
     }
     times.steps_ms -= times.noise_ms;
     return moments;
@@ -245,14 +208,16 @@ void run(const Plan& plan, const ImageView& blurred, const MutableImageView& sha
     }
     const Manifest& manifest = opened.bundle.manifest;
     const Planes y = to_model(blurred, manifest.size_multiple_px);
-    const auto tiled = tiled_to_fit(*opened.engine, manifest, plan, y, opened.memory_mib);
+    const Portion portion =
+        portion_of(*opened.engine, manifest, plan.table, plan.samples, y, opened.memory_mib);
+    const auto tiled = tiled_to_fit(*opened.engine, manifest, portion, y);
     Engine& engine = tiled ? *tiled : *opened.engine;
     Planes guess(y.height_px, y.width_px);
     {
         const Stopwatch inner(times.predictor_ms);
         engine.predict(y, guess);
     }
-    const Moments residual = sample(plan, y, engine, *opened.fields, times);
+    const Moments residual = sample(plan, y, engine, portion.samples, *opened.fields, times);
     for (std::size_t at = 0; at < guess.values.size(); ++at) {
         guess.values[at] += residual.mean()[at];
     }

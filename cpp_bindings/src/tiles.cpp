@@ -235,6 +235,17 @@ std::optional<std::int64_t> tile_side_px(std::int64_t budget_bytes, std::int64_t
     return whole;
 }
 
+Portion portion_that_fits(std::int64_t budget_bytes, std::int64_t samples, std::int64_t height_px,
+                          std::int64_t width_px, std::int64_t bytes_per_px,
+                          std::int64_t multiple_px) {
+    const std::int64_t fitting =
+        budget_bytes / (height_px * width_px * (kLoopBytesPerPx + bytes_per_px));
+    if (fitting >= 1) {
+        return {std::min(samples, fitting), std::nullopt};
+    }
+    return {1, tile_side_px(budget_bytes, height_px, width_px, bytes_per_px, multiple_px)};
+}
+
 std::optional<std::int64_t> tile_side_px(
     const std::function<bool(std::int64_t, std::int64_t)>& fits, std::int64_t height_px,
     std::int64_t width_px, std::int64_t multiple_px) {
@@ -255,8 +266,9 @@ std::optional<std::int64_t> tile_side_px(
                     "that this picture or its tiles lie in");
 }
 
-std::int64_t available_bytes() {
-    return static_cast<std::int64_t>(kShareOfFreeMemory * static_cast<double>(free_bytes()));
+std::int64_t available_bytes(const std::optional<std::int64_t>& device_bytes) {
+    const std::int64_t bytes = device_bytes ? *device_bytes : free_bytes();
+    return static_cast<std::int64_t>(kShareOfFreeMemory * static_cast<double>(bytes));
 }
 
 std::unique_ptr<Engine> make_tiled_engine(Engine& inner, TilePlan plan) {

@@ -47,6 +47,18 @@ std::optional<std::int64_t> tile_side_px(std::int64_t budget_bytes, std::int64_t
                                          std::int64_t width_px, std::int64_t bytes_per_px,
                                          std::int64_t multiple_px);
 
+/// What goes through an engine at once: samples, and one tile where they are cut.
+struct Portion {
+    std::int64_t samples = 1;
+    std::optional<std::int64_t> tile_px;
+};
+
+/// As many of `samples` of one picture at once as the budget allows, in tiles where not even one
+/// fits. Throws Error (option) where not even the picture's own arrays fit.
+Portion portion_that_fits(std::int64_t budget_bytes, std::int64_t samples, std::int64_t height_px,
+                          std::int64_t width_px, std::int64_t bytes_per_px,
+                          std::int64_t multiple_px);
+
 /// The side of the square tiles that `fits(height_px, width_px)` accepts, or none where it accepts
 /// the whole picture: for an engine that bounds its sizes itself. Throws Error (engine) where it
 /// accepts not even the smallest.
@@ -54,10 +66,12 @@ std::optional<std::int64_t> tile_side_px(
     const std::function<bool(std::int64_t, std::int64_t)>& fits, std::int64_t height_px,
     std::int64_t width_px, std::int64_t multiple_px);
 
-/// Most of the memory that the system can give without swapping; the rest is for the others.
-std::int64_t available_bytes();
+/// Most of the `device_bytes` of a GPU, or without them of the memory that the system can give
+/// without swapping; the rest is for the others.
+std::int64_t available_bytes(const std::optional<std::int64_t>& device_bytes);
 
-/// An engine that runs `inner`, which it does not own, tile by tile and blends.
+/// An engine that runs `inner`, which it does not own, tile by tile and blends; for one picture at
+/// a time.
 std::unique_ptr<Engine> make_tiled_engine(Engine& inner, TilePlan plan);
 
 }  // namespace dvsr

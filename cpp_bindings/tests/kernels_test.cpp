@@ -218,7 +218,7 @@ TEST_CASE("the kernels average samples as the CPU does, in one turn or in severa
         const auto one =
             levels_of(static_cast<std::size_t>(count), static_cast<std::uint64_t>(sample));
         std::copy(one.begin(), one.end(), values.begin() + sample * count);
-        moments.add(one);
+        moments.add(one.data());
     }
     for (const std::int64_t at_once : {1, 3, 6}) {
         std::vector<float> mean(static_cast<std::size_t>(count), 9.0F), squares = mean;

@@ -24,6 +24,18 @@ TEST_CASE("a field that is kept is the one that was drawn, and its bits are thos
     CHECK((fields.field(key(3)) == first));
 }
 
+TEST_CASE("a field of several samples holds theirs in a row, and takes the room of all") {
+    dvsr::NoiseFields fields(2 * kBytes);
+    const auto three = fields.field({7, 1, 3, 2, 5, 3});
+    REQUIRE(three->count == 3);
+    for (std::uint32_t index = 0; index < 3; ++index) {
+        const auto single = fields.field({7, 1 + index, 3, 2, 5});
+        CHECK(std::vector<float>(three->picture(index), three->picture(index) + 30) ==
+              single->values);
+    }
+    CHECK((fields.field({7, 1, 3, 2, 5, 3}) != three));  // too large to be kept
+}
+
 TEST_CASE("every part of the key makes another field") {
     dvsr::NoiseFields fields(100 * kBytes);
     const auto one = fields.field({7, 1, 3, 2, 5});
@@ -31,7 +43,8 @@ TEST_CASE("every part of the key makes another field") {
                                         {7, 2, 3, 2, 5},
                                         {7, 1, 4, 2, 5},
                                         {7, 1, 3, 3, 5},
-                                        {7, 1, 3, 2, 6}}) {
+                                        {7, 1, 3, 2, 6},
+                                        {7, 1, 3, 2, 5, 2}}) {
         CHECK(fields.field(other)->values != one->values);
     }
 }

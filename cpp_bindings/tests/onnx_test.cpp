@@ -1,11 +1,14 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 
 #include "dvsr/noise.hpp"
 #include "dvsr/session.hpp"
 #include "expect_error.hpp"
+#include "gpu.hpp"
+#include "noise_fields.hpp"
 #include "onnx/engine_device.hpp"
 #include "small_bundle.hpp"
 
@@ -32,7 +35,8 @@ dvsr::Noise noise_like(const dvsr::Planes& y) {
 TEST_CASE("state that stays on the device gives the picture of state that is handed around") {
     const dvsr::Bundle bundle = dvsr::open_bundle("");
     const auto plain = dvsr::open_onnx_cpu_engine(bundle);
-    dvsr::onnx::DeviceEngine bound(bundle, "bound", "Cpu", dvsr::onnx::plain_options());
+    dvsr::onnx::DeviceEngine bound(bundle, "bound", "Cpu", std::nullopt,
+                                   dvsr::onnx::plain_options());
     const dvsr::Planes y = picture(16, 32);
 
     dvsr::Planes guess = y, wanted = y;
@@ -49,10 +53,39 @@ TEST_CASE("state that stays on the device gives the picture of state that is han
     }
 }
 
+TEST_CASE("samples that go through an engine as one batch are those of one by one") {
+    const dvsr::Bundle bundle = dvsr::open_bundle("");
+    const auto plain = dvsr::open_onnx_cpu_engine(bundle);
+    dvsr::onnx::DeviceEngine bound(bundle, "bound", "Cpu", std::nullopt,
+                                   dvsr::onnx::plain_options());
+    const dvsr::Planes y = picture(32, 48);
+    dvsr::Table table = bundle.presets.at("balanced").table;
+    table.rows.resize(4);
+    dvsr::NoiseFields fields(0);
+    const auto sampled = [&](dvsr::Engine& engine, std::uint32_t first, std::int64_t count) {
+        std::shared_ptr<const dvsr::Planes> field;
+        const dvsr::Noise noise = [&](std::uint32_t step) -> const dvsr::Planes& {
+            field = fields.field({3, first, step, y.height_px, y.width_px, count});
+            return *field;
+        };
+        return dvsr::sample_residual(table, dvsr::repeated(y, count), engine, noise);
+    };
+    const dvsr::Planes together = sampled(*plain, 0, 3);
+    CHECK(sampled(bound, 0, 3).values == together.values);
+    for (std::uint32_t index = 0; index < 3; ++index) {
+        const dvsr::Planes alone = sampled(*plain, index, 1);
+        for (std::size_t at = 0; at < alone.values.size(); ++at) {
+            // Where a batch is cut for the threads decides the order of some sums.
+            REQUIRE(std::abs(together.picture(index)[at] - alone.values[at]) < 1e-4F);
+        }
+    }
+}
+
 TEST_CASE("single steps through bindings, which tiles take, are those of the CPU engine") {
     const dvsr::Bundle bundle = dvsr::open_bundle("");
     const auto plain = dvsr::open_onnx_cpu_engine(bundle);
-    dvsr::onnx::DeviceEngine bound(bundle, "bound", "Cpu", dvsr::onnx::plain_options());
+    dvsr::onnx::DeviceEngine bound(bundle, "bound", "Cpu", std::nullopt,
+                                   dvsr::onnx::plain_options());
     const dvsr::Planes y = picture(16, 16);
     const dvsr::Engine::FloatRow row =
         dvsr::to_floats(bundle.presets.begin()->second.table.rows[0]);
@@ -76,6 +109,10 @@ TEST_CASE("an engine whose provider this ONNX Runtime lacks is refused with what
         expect_error(dvsr::ErrorKind::engine, "engine '" + name + "' cannot run: " + *obstacle,
                      [&] { dvsr::Session(files.path(), name); });
     }
+}
+
+TEST_CASE("where there is a GPU its memory is known, and only there") {
+    CHECK(dvsr::gpu_bytes().has_value() == !dvsr::no_gpu().has_value());
 }
 
 TEST_CASE("a graph that is none is refused in one call, whichever of the two it is") {

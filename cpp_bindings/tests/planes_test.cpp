@@ -56,10 +56,21 @@ TEST_CASE("values beyond the range are clipped and a NaN becomes black") {
     CHECK(samples[6] == 0);
 }
 
+TEST_CASE("a picture for several samples is the same for each") {
+    dvsr::Planes x(1, 2);
+    x.values = {1, 2, 3, 4, 5, 6};
+    const dvsr::Planes batch = dvsr::repeated(x, 3);
+    REQUIRE(batch.count == 3);
+    REQUIRE(batch.values.size() == 18);
+    for (std::int64_t index = 0; index < batch.count; ++index) {
+        CHECK(std::vector<float>(batch.picture(index), batch.picture(index) + 6) == x.values);
+    }
+}
+
 TEST_CASE("mean and deviation are those of the population") {
     dvsr::Moments moments(1);
     for (const float value : {1.0F, 2.0F, 6.0F}) {
-        moments.add({value});
+        moments.add(&value);
     }
     CHECK(moments.mean()[0] == 3.0F);
     CHECK(moments.deviation(0) == doctest::Approx(2.160247F));

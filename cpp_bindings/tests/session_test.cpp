@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <thread>
 
 #include "dvsr/dvsr.h"
@@ -82,6 +83,25 @@ TEST_CASE("one sample has no spread and two have some") {
     }
 }
 
+TEST_CASE("how many samples fit the memory at once does not change picture or spread") {
+    const SmallBundle files;
+    const dvsr::Image image = gradient(64, 64);
+    dvsr::Options options;
+    options.samples = 5;
+    std::vector<std::uint8_t> wanted(image.samples.size());
+    std::vector<float> wanted_spread(image.samples.size());
+    dvsr::Session(files.path(), "fake")
+        .deblur(view(image), {wanted.data(), 64, 64}, options, wanted_spread.data());
+    for (const std::int64_t memory_mib : {6, 12}) {  // room for one, and for two
+        std::vector<std::uint8_t> sharp(wanted.size());
+        std::vector<float> spread(wanted.size());
+        dvsr::Session(files.path(), "fake", memory_mib)
+            .deblur(view(image), {sharp.data(), 64, 64}, options, spread.data());
+        CHECK(sharp == wanted);
+        CHECK(spread == wanted_spread);
+    }
+}
+
 TEST_CASE("timings tell where the time went") {
     const SmallBundle files;
     const dvsr::Session session(files.path(), "fake");
@@ -126,17 +146,22 @@ TEST_CASE("pictures that cannot be are refused with their shape") {
     refused({&byte, 0, 5}, "An empty picture has nothing to deblur.");
     refused({&byte, -3, 5}, "An empty picture has nothing to deblur.");
     refused({&byte, 4, 5, 3, 14}, "got rows of 14 bytes; wanted are at least 15");
+    refused({&byte, 4, 5, 3, -15}, "got rows of -15 bytes; wanted are at least 15");
     refused({&byte, std::int64_t{1} << 62, 1}, "wanted are sides of at most");
 }
 
-TEST_CASE("a result of another size is refused") {
+TEST_CASE("a result of another size, of no memory or of rows too short is refused") {
     const SmallBundle files;
     const dvsr::Session session(files.path(), "fake");
     const dvsr::Image image = gradient(2, 2);
     std::uint8_t memory[12];
-    expect_error(ErrorKind::image, "got uint8 (1, 2, 3) for the result", [&] {
-        session.deblur(view(image), {memory, 1, 2});
-    });
+    const auto refused = [&](const dvsr::MutableImageView& sharp, const std::string& words) {
+        expect_error(ErrorKind::image, words, [&] { session.deblur(view(image), sharp); });
+    };
+    refused({memory, 1, 2}, "got uint8 (1, 2, 3) for the result");
+    refused({nullptr, 2, 2}, "got null for the result");
+    refused({memory, 2, 2, 3, 5}, "got rows of 5 bytes for the result; wanted are at least 6");
+    refused({memory, 2, 2, 1}, "got uint8 (2, 2, 1) for the result");
 }
 
 TEST_CASE("samples and engines out of range are refused") {
@@ -187,6 +212,57 @@ TEST_CASE("C gets the picture that C++ gets, and its errors as codes and words")
     picture.struct_size = 0;
     CHECK(dvsr_deblur(session, &picture, nullptr, &picture, nullptr) == DVSR_ARGUMENT_ERROR);
     dvsr_session_close(session);
+}
+
+TEST_CASE("C refuses null pointers, rows too short and other channels in the words of C++") {
+    const SmallBundle files;
+    dvsr_session* session = nullptr;
+    REQUIRE(dvsr_session_open(files.path().c_str(), "fake", &session) == DVSR_OK);
+    std::uint8_t memory[12] = {};
+    dvsr_image good = DVSR_IMAGE_INIT;
+    good.data = memory;
+    good.height_px = good.width_px = 2;
+    const auto refused = [&](const dvsr_image* blurred, const dvsr_image* sharp, dvsr_status status,
+                             const std::string& words) {
+        CHECK(dvsr_deblur(session, blurred, nullptr, sharp, nullptr) == status);
+        CHECK(std::string(dvsr_last_error()).find(words) == 0);
+    };
+    refused(nullptr, &good, DVSR_ARGUMENT_ERROR, "got NULL for blurred; wanted is a valid pointer");
+    refused(&good, nullptr, DVSR_ARGUMENT_ERROR, "got NULL for sharp; wanted is a valid pointer");
+    dvsr_image bad = good;
+    bad.data = nullptr;
+    refused(&bad, &good, DVSR_IMAGE_ERROR, "got null; wanted is a pointer to uint8 RGB samples");
+    refused(&good, &bad, DVSR_IMAGE_ERROR, "got null for the result; wanted is a pointer");
+    bad = good;
+    bad.row_bytes = 5;
+    refused(&bad, &good, DVSR_IMAGE_ERROR, "got rows of 5 bytes; wanted are at least 6 for 2 px");
+    bad.row_bytes = -6;
+    refused(&good, &bad, DVSR_IMAGE_ERROR, "got rows of -6 bytes for the result; wanted are");
+    bad = good;
+    bad.channels = 4;
+    refused(&bad, &good, DVSR_IMAGE_ERROR, "got uint8 (2, 2, 4); wanted is uint8 RGB of shape");
+    dvsr_session_close(session);
+}
+
+TEST_CASE("C refuses a bundle cut short and a newer one in the words of C++") {
+    for (const bool newer : {false, true}) {
+        const SmallBundle files;
+        if (newer) {
+            files.edit("manifest.json", "\"format\": 1", "\"format\": 2");
+        } else {
+            std::filesystem::resize_file(files.path() / "tables.json", 10);
+        }
+        std::string words;
+        try {
+            dvsr::Session(files.path(), "fake");
+        } catch (const dvsr::Error& error) {
+            words = error.what();
+        }
+        dvsr_session* session = nullptr;
+        CHECK(dvsr_session_open(files.path().c_str(), "fake", &session) == DVSR_BUNDLE_ERROR);
+        CHECK(session == nullptr);
+        CHECK(dvsr_last_error() == words);
+    }
 }
 
 TEST_CASE("C opens a session within a budget, and a budget of nothing is an error") {

@@ -84,7 +84,22 @@ TEST_CASE("the tile fits what the picture leaves of the budget") {
                  [&] { dvsr::tile_side_px(100 * mib, 720, 1280, 488, 16); });
 }
 
-TEST_CASE("the machine has some memory to give") { CHECK(dvsr::available_bytes() > 0); }
+// The golden numbers are runtime.tiles.portion_that_fits' own.
+TEST_CASE("as many samples go at once as the budget has room for") {
+    const std::int64_t budget = 3 * 64 * 64 * (144 + 1000);
+    CHECK(dvsr::portion_that_fits(budget, 4, 64, 64, 1000, 8).samples == 3);
+    CHECK(dvsr::portion_that_fits(budget, 2, 64, 64, 1000, 8).samples == 2);
+    CHECK(dvsr::portion_that_fits(budget - 1, 4, 64, 64, 1000, 8).samples == 2);
+    CHECK(!dvsr::portion_that_fits(budget, 4, 64, 64, 1000, 8).tile_px);
+    const dvsr::Portion tiles = dvsr::portion_that_fits(budget / 3 - 1, 4, 64, 64, 1000, 8);
+    CHECK(tiles.samples == 1);
+    CHECK(tiles.tile_px == 56);
+}
+
+TEST_CASE("the machine has some memory to give, and a device most of its own") {
+    CHECK(dvsr::available_bytes(std::nullopt) > 0);
+    CHECK(dvsr::available_bytes(1000) == 800);
+}
 
 TEST_CASE("an engine without a neighbourhood gives the whole picture's result in tiles") {
     const auto whole = dvsr::open_fake_engine();

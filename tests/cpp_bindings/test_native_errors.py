@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from damages import DAMAGES, damaged, edit_manifest
 from native_library import Library, LibraryError
 
 import runtime
@@ -17,46 +16,11 @@ from runtime.bundle import open_bundle
 from runtime.engines import choose_engine
 
 
-def edit(bundle: Path, change: Callable[[dict[str, object]], object]) -> None:
-    path = bundle / "manifest.json"
-    manifest = json.loads(path.read_text())
-    change(manifest)
-    path.write_text(json.dumps(manifest))
-
-
-def add_outside(manifest: dict[str, object]) -> None:
-    manifest["files"] = {"../x": {"bytes": 1, "sha256": "0"}}
-
-
-def forget_tables(manifest: dict[str, object]) -> None:
-    files = manifest["files"]
-    assert isinstance(files, dict)
-    del files["tables.json"]
-
-
-def cut_graph(bundle: Path) -> None:
-    path = bundle / "predictor.onnx"
-    path.write_bytes(path.read_bytes()[:100])
-
-
-DAMAGES: dict[str, Callable[[Path], object]] = {
-    "newer": lambda bundle: edit(bundle, lambda m: m.update(format=2)),
-    "no format": lambda bundle: edit(bundle, lambda m: m.pop("format")),
-    "outside": lambda bundle: edit(bundle, add_outside),
-    "no checksum": lambda bundle: edit(bundle, forget_tables),
-    "no preset": lambda bundle: edit(bundle, lambda m: m.update(default_preset="none")),
-    "cut short": cut_graph,
-    "gone": lambda bundle: (bundle / "denoiser_step.onnx").unlink(),
-}
-
-
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_bundle_is_refused_in_the_same_words(
     library: Library, small_bundle: Path, tmp_path: Path, damage: str
 ) -> None:
-    bundle = tmp_path / "bundle"
-    shutil.copytree(small_bundle, bundle)
-    DAMAGES[damage](bundle)
+    bundle = damaged(small_bundle, tmp_path / "bundle", damage)
     with pytest.raises(runtime.BundleError) as expected:
         open_bundle(bundle)
     with pytest.raises(LibraryError) as got:
@@ -161,7 +125,7 @@ def test_numbers_that_are_not_finite_are_refused_in_the_same_words(
     data = graph.SerializeToString()
     (bundle / "predictor.onnx").write_bytes(data)
     checksum = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    edit(bundle, lambda m: m["files"].update({"predictor.onnx": checksum}))  # type: ignore[attr-defined]
+    edit_manifest(bundle, lambda m: m["files"].update({"predictor.onnx": checksum}))  # type: ignore[attr-defined]
     image = np.zeros((8, 8, 3), np.uint8)
     with (
         runtime.Session(bundle, engine="onnx-cpu") as session,

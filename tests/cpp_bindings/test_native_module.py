@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from damages import DAMAGES, damaged
 from numpy.typing import NDArray
 
 import runtime
+from runtime.bundle import open_bundle
 from runtime.noise import normals
 
 dvsr_native = pytest.importorskip(
@@ -81,6 +83,25 @@ def test_an_array_that_is_no_picture_is_refused(
     session = dvsr_native.Session(small_bundle, engine="fake")
     with pytest.raises(dvsr_native.DvsrError, match=words):
         session.deblur(image)
+
+
+@pytest.mark.parametrize("nothing", [None, "no picture", [[[1, 2, 3]]]])
+def test_what_is_no_array_is_a_type_error(small_bundle: Path, nothing: object) -> None:
+    session = dvsr_native.Session(small_bundle, engine="fake")
+    with pytest.raises(TypeError, match="incompatible function arguments"):
+        session.deblur(nothing)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_bundle_is_refused_in_the_words_of_python(
+    small_bundle: Path, tmp_path: Path, damage: str
+) -> None:
+    bundle = damaged(small_bundle, tmp_path / "bundle", damage)
+    with pytest.raises(runtime.BundleError) as expected:
+        open_bundle(bundle)
+    with pytest.raises(dvsr_native.DvsrError) as got:
+        dvsr_native.Session(bundle)
+    assert str(got.value) == str(expected.value)
 
 
 def test_a_missing_bundle_is_named(tmp_path: Path) -> None:

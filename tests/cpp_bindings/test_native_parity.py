@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from agreement import check_same
+from damages import with_working_bytes
 from native_library import Library, NativeSession
 from numpy.typing import NDArray
 
@@ -28,17 +28,6 @@ def python(small_bundle: Path) -> Iterator[runtime.Session]:
     pytest.importorskip("onnxruntime", reason="ONNX Runtime's Python package is not installed")
     with runtime.Session(small_bundle, engine="onnx-cpu") as session:
         yield session
-
-
-def check_same(got: Image, expected: Image) -> None:
-    """Identical, or one grey level apart in at most one sample of ten thousand.
-
-    The library may be another version of ONNX Runtime than Python's, whose sums round differently.
-    """
-    off = np.abs(got.astype(np.int16) - expected)
-    histogram = np.bincount(off.ravel()).tolist()
-    assert off.max() <= 1, histogram
-    assert np.mean(off > 0) <= 1e-4, histogram
 
 
 SIZES = [(1, 1), (17, 31), (64, 64), (48, 16), (136, 200)]
@@ -92,16 +81,6 @@ def test_reflection_agrees_however_small_the_picture(
     check_same(got, python.deblur(image, steps=0))
 
 
-def with_working_bytes(bundle: Path, target: Path, bytes_per_px: int) -> Path:
-    """A copy whose tiles have the size that ``bytes_per_px`` gives."""
-    shutil.copytree(bundle, target)
-    path = target / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["tiling"]["working_bytes_per_px"] = bytes_per_px
-    path.write_text(json.dumps(manifest))
-    return target
-
-
 # Bytes a pixel such that the budget leaves room for tiles of 24, 40, 24 and 56 px.
 TILED = [(17, 31, 1500, 1), (64, 64, 250, 1), (48, 16, 1500, 1), (136, 200, 1200, 8)]
 
@@ -138,25 +117,3 @@ def test_a_budget_that_forces_tiles_changes_the_work(
     image = np.ascontiguousarray(photograph[:136, :200])
     with library.open(bundle, memory_mib=8) as tiled, library.open(bundle) as whole:
         assert (tiled.deblur(image)[0] != whole.deblur(image)[0]).any()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("samples", [1, 3])
-def test_a_full_frame_in_tiles_agrees(
-    library: Library, small_bundle: Path, photograph: Image, samples: int
-) -> None:
-    image = np.ascontiguousarray(np.tile(photograph, (2, 3, 1))[:720, :1280])
-    with runtime.Session(small_bundle, memory_mib=160) as python:
-        expected = python.deblur(image, preset="realtime", samples=samples)
-    with library.open(small_bundle, memory_mib=160) as native:
-        got, _ = native.deblur(image, preset="realtime", samples=samples)
-    check_same(got, expected)
-
-
-@pytest.mark.slow
-def test_a_full_hd_ready_frame_agrees(
-    native: NativeSession, python: runtime.Session, photograph: Image
-) -> None:
-    image = np.ascontiguousarray(np.tile(photograph, (2, 3, 1))[:720, :1280])
-    got, _ = native.deblur(image, preset="realtime")
-    check_same(got, python.deblur(image, preset="realtime"))

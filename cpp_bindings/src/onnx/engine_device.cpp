@@ -15,7 +15,7 @@ public:
 
 private:
     Ort::Value array(const Planes& like) {
-        const std::array<std::int64_t, 4> shape{1, Planes::kChannels, like.height_px,
+        const std::array<std::int64_t, 4> shape{like.count, Planes::kChannels, like.height_px,
                                                 like.width_px};
         return Ort::Value::CreateTensor<float>(allocator_, shape.data(), shape.size());
     }
@@ -57,7 +57,7 @@ void DeviceEngine::step(const Planes& z, const Planes& y, const Planes& noise,
 }
 
 Planes DeviceEngine::sample(const Table& table, const Planes& y, const Noise& noise) {
-    const Planes silent(y.height_px, y.width_px);
+    const Planes silent = zeros_like(y);
     Planes end = silent;
     const Planes start = start_of(table, noise);
     run(y, [&] {

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "gpu.hpp"
+#include "joined.hpp"
 #include "onnx/engine_device.hpp"
 
 namespace dvsr {
@@ -95,12 +96,8 @@ std::optional<std::string> missing_provider(OnnxGpu kind) {
     if (std::find(there.begin(), there.end(), provider_of(kind)) != there.end()) {
         return std::nullopt;
     }
-    std::string names;
-    for (const std::string& name : there) {
-        names += (names.empty() ? "" : ", ") + name;
-    }
-    return "this ONNX Runtime " + Ort::GetVersionString() + " has " + names + ", wanted is " +
-           provider_of(kind) +
+    return "this ONNX Runtime " + Ort::GetVersionString() + " has " + joined(there) +
+           ", wanted is " + provider_of(kind) +
            "; link that of onnxruntime-gpu: scripts/fetch_onnxruntime.sh takes it from its wheel";
 }
 
@@ -119,7 +116,7 @@ std::unique_ptr<Engine> open_onnx_gpu_engine(OnnxGpu kind, const Bundle& bundle,
     }
     return std::make_unique<onnx::DeviceEngine>(
         bundle, name + " (ONNX Runtime " + Ort::GetVersionString() + ", GPU 0)", "Cuda",
-        options_for(kind, bundle, memory_mib));
+        gpu_bytes(), options_for(kind, bundle, memory_mib));
 }
 
 }  // namespace dvsr

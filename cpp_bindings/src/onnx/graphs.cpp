@@ -55,7 +55,7 @@ Graphs open_graphs(const Bundle& bundle, const Ort::SessionOptions& options) {
 
 Ort::Value tensor(const Planes& planes) {
     return tensor_over<4>(planes.values.data(), planes.values.size(),
-                          {1, Planes::kChannels, planes.height_px, planes.width_px});
+                          {planes.count, Planes::kChannels, planes.height_px, planes.width_px});
 }
 
 Ort::Value tensor(const Engine::FloatRow& row) {
@@ -63,8 +63,8 @@ Ort::Value tensor(const Engine::FloatRow& row) {
 }
 
 std::string shape_text(const Planes& planes) {
-    return "(1, 3, " + std::to_string(planes.height_px) + ", " + std::to_string(planes.width_px) +
-           ")";
+    return "(" + std::to_string(planes.count) + ", 3, " + std::to_string(planes.height_px) + ", " +
+           std::to_string(planes.width_px) + ")";
 }
 
 }  // namespace dvsr::onnx

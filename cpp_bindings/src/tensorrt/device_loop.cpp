@@ -196,9 +196,9 @@ void DeviceLoop::run_network(const std::string& graph,
     const std::lock_guard<std::mutex> lock(busy_);
     device_->enter();
     const Planes& like = *inputs.begin()->second;
-    const BatchShape shape{1, like.height_px, like.width_px};
+    const BatchShape shape{like.count, like.height_px, like.width_px};
     networks_->check(graph, shape);
-    const WorkKey key{graph, shape.height_px, shape.width_px, 1, false, 0, "", precision_};
+    const WorkKey key{graph, shape.height_px, shape.width_px, like.count, false, 0, "", precision_};
     auto* work = static_cast<NetworkWork*>(cache_.find(key));
     if (work == nullptr) {
         const auto bytes = static_cast<std::int64_t>(sizeof(float)) * shape.floats();
