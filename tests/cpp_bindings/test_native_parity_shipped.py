@@ -1,6 +1,6 @@
 """The shipped bundle in C++ and in Python: every preset, whole and in tiles, up to a video frame.
 
-What takes minutes is marked slow. Each test records how far the two are apart, in
+What takes minutes is marked long. Each test records how far the two are apart, in
 ``-o junit_family=xunit1 --junitxml=FILE``.
 """
 
@@ -59,7 +59,7 @@ def calls() -> Iterator[object]:
         for preset, steps in STEPS.items():
             for samples in (1, 3):
                 slow = case.padded_pixels * steps * samples > _MOST_PIXEL_STEPS
-                marks = [pytest.mark.slow] if slow else []
+                marks = [pytest.mark.long] if slow else []
                 yield pytest.param(
                     case, preset, samples, marks=marks, id=f"{case}-{preset}-{samples}"
                 )
