@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from runtime.bench.cases import Plan
 from runtime.bench.clock import Timed, measure, outside_engine, warm_up
@@ -37,15 +38,7 @@ def test_sets_take_turns_until_each_has_enough() -> None:
     order: list[str] = []
     slow = Timed(lambda: (order.append("S"), time.sleep(0.004)))
     quick = Timed(lambda: (order.append("q"), time.sleep(0.001)))
-    plan = Plan(
-        runs=2,
-        seconds=0.012,
-        warm_seconds=0.0,
-        block_seconds=0.0,
-        settle_seconds=0.0,
-        idle_runs=0,
-        floor_rounds=0,
-    )
+    plan = replace(PLAN, runs=2, seconds=0.012, idle_runs=0, floor_rounds=0)
     measure([[slow], [quick]], plan)
     assert "".join(order).startswith("SqSqSq")
     assert "".join(order).endswith("qq")

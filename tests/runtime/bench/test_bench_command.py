@@ -39,6 +39,19 @@ def test_every_engine_row_has_floor_ratio_stages_and_quality(rows: list[Row]) ->
         assert row.roof is not None
 
 
+def test_sizes_take_turns_and_other_work_does_not(rows: list[Row]) -> None:
+    works = {
+        began: {
+            (row.case.work.width_px, row.case.work.steps)
+            for row in rows
+            if row.turns_began == began
+        }
+        for began in {row.turns_began for row in rows}
+    }
+    sizes = (32, 48, 64)
+    assert sorted(map(sorted, works.values())) == [[(px, t) for px in sizes] for t in (0, 2)]
+
+
 def test_a_plain_onnx_loop_makes_the_sessions_picture(rows: list[Row]) -> None:
     peers = [row for row in rows if row.case.kind == "peer"]
     # Above 55 dB hardly a value is off by one grey level.
