@@ -13,7 +13,7 @@ Rows = dict[str, dict[str, float]]
 # The columns of the paper's Tables 1 and 2, and which way is better.
 PAPER_COLUMNS = {"lpips": "v", "niqe": "v", "fid": "v", "kid": "v", "psnr": "^", "ssim": "^"}
 
-# Whang et al. 2022, Table 1; KID is times 1000.
+# Whang et al. 2022, Table 1; KID is times 1000. Set down without the print at hand.
 PAPER_ROWS: Rows = {
     "DvSR, paper, GoPro test set": {
         "lpips": 0.059, "niqe": 3.39, "fid": 4.04, "kid": 0.98, "psnr": 31.66, "ssim": 0.948,
@@ -23,8 +23,8 @@ PAPER_ROWS: Rows = {
     },
 }  # fmt: skip
 PAPER_NOTE = (
-    "The paper's rows are quoted from its Table 1, measured on other pictures and with another "
-    "NIQE model: check the paper before you cite them."
+    "The paper's rows (its Table 1) were measured on other pictures and with another NIQE model, "
+    "and have not been compared with the print: check the paper before you cite them."
 )
 
 
