@@ -44,7 +44,7 @@ _PLOTS = (
     (
         "time_over_pixels",
         "Time against pixels",
-        "Medians, the straight line through them (dashed) and 10 % to either side of it.",
+        "Typical calls, the straight line through them (dashed) and 10 % to either side of it.",
     ),
     (
         "quality_over_time",

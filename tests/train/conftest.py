@@ -1,4 +1,4 @@
-"""A natural model for NIQE and pairs of pictures, small and real."""
+"""A natural model for NIQE and pairs of pictures, small and real; and shallow networks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import skimage.data
 from numpy.typing import NDArray
 
+from train import network
 from train.measuring.niqe import fit, write_model
 
 
@@ -38,3 +39,15 @@ def pairs(tmp_path_factory: pytest.TempPathFactory, photograph: NDArray[np.uint8
             (folder / side).mkdir(exist_ok=True)
             cv2.imwrite(str(folder / side / f"{group}_{index}.png"), image)
     return folder
+
+
+@pytest.fixture
+def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """U-Nets of two levels and few blocks: all kinds of blocks, soon compiled or traced."""
+    for name, value in (
+        ("CHANNEL_MULTIPLIERS", (1, 2)),
+        ("ENCODER_BLOCKS", 1),
+        ("DECODER_BLOCKS", 2),
+        ("MIDDLE_BLOCKS", 1),
+    ):
+        monkeypatch.setattr(network, name, value)

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 
 from runtime.errors import OptionError
-from train import network
 from train.checkpoint import load_model, load_tensors
 from train.config import BlurConfig, DataConfig, Execution, ModelConfig, TrainConfig
 from train.data.layouts import Pictures, find_pictures
@@ -40,18 +39,6 @@ def pictures(tmp_path_factory: pytest.TempPathFactory, photograph: NDArray[np.ui
     folder = tmp_path_factory.mktemp("pictures")
     cv2.imwrite(str(folder / "a.png"), photograph[:, :, ::-1])
     return find_pictures(folder)
-
-
-@pytest.fixture
-def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """U-Nets of two levels and few blocks: every kind of block is there, and compiled soon."""
-    for name, value in (
-        ("CHANNEL_MULTIPLIERS", (1, 2)),
-        ("ENCODER_BLOCKS", 1),
-        ("DECODER_BLOCKS", 2),
-        ("MIDDLE_BLOCKS", 1),
-    ):
-        monkeypatch.setattr(network, name, value)
 
 
 @pytest.mark.slow

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from train import network
 from train.config import PRESETS, ModelConfig
 
 README = Path(__file__).resolve().parents[2] / "README.md"
@@ -31,7 +30,12 @@ def commands() -> list[list[str]]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photograph: NDArray[np.uint8]) -> Path:
+def home(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    photograph: NDArray[np.uint8],
+    shallow: None,
+) -> Path:
     """A working folder with PHOTOS and PAIRS, and a preset tiny of few channels and blocks."""
     sharp = photograph[:96, 180:276, ::-1]
     blurred = cv2.blur(sharp, (5, 1))
@@ -39,14 +43,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photograph: NDArray[np
         (tmp_path / name).mkdir(parents=True)
         cv2.imwrite(str(tmp_path / name / "a.png"), picture)
     monkeypatch.setitem(PRESETS, "tiny", ModelConfig(4, 4, unshuffle=2))
-    # What tracing takes grows with the number of blocks.
-    for name, value in (
-        ("CHANNEL_MULTIPLIERS", (1, 2)),
-        ("ENCODER_BLOCKS", 1),
-        ("DECODER_BLOCKS", 2),
-        ("MIDDLE_BLOCKS", 1),
-    ):
-        monkeypatch.setattr(network, name, value)
     # Export measures in a process of its own, which must find the packages from there too.
     monkeypatch.setenv("PYTHONPATH", str(README.parent))
     monkeypatch.chdir(tmp_path)

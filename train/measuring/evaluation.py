@@ -26,26 +26,14 @@ def evaluate(
     session: Session | CheckpointSession,
     pictures: Pictures,
     settings: Sequence[Setting],
-    *,
-    preset: str | None = None,
-    seed: int = 0,
-    keep_sharp: bool = False,
-    progress: bool = True,
+    **options: Any,
 ) -> tuple[Score, ...]:
     """PSNR of every group at every setting, then of all pictures together ("all").
 
-    A picture's group is its name up to the first underscore. Raises DataError without pairs.
+    A picture's group is its name up to the first underscore. ``options`` are those of measure().
+    Raises DataError without pairs.
     """
-    rows = measure(
-        session,
-        pictures,
-        settings,
-        preset=preset,
-        seed=seed,
-        keep_sharp=keep_sharp,
-        progress=progress,
-    )
-    return summarise(list(rows))
+    return summarise(list(measure(session, pictures, settings, **options)))
 
 
 def measure(
