@@ -111,7 +111,7 @@ def _trace(
     batch = torch.export.Dim("batch", min=1)
     picture = {0: batch, 2: multiple_px * rows, 3: multiple_px * columns}
     # Neither 0 nor 1 in any free dimension: torch would take those for constants.
-    examples = {name: torch.zeros(2, 3, 48, 64) for name in inputs}
+    examples = {name: torch.zeros(2, 3, 3 * multiple_px, 4 * multiple_px) for name in inputs}
     shapes: dict[str, Any] = dict.fromkeys(inputs, picture)
     if "row" in inputs:
         examples["row"] = torch.zeros(len(COLUMNS))

@@ -29,7 +29,9 @@ def _program(module: nn.Module, multiple_px: int, pictures: int) -> bytes:
     batch = torch.export.Dim("batch", min=1)
     free = {0: batch, 2: multiple_px * rows, 3: multiple_px * columns}
     # Neither 0 nor 1 in any free dimension: torch would take those for constants.
-    examples: list[torch.Tensor] = [torch.zeros(2, 3, 48, 64) for _ in range(pictures)]
+    examples: list[torch.Tensor] = [
+        torch.zeros(2, 3, 3 * multiple_px, 4 * multiple_px) for _ in range(pictures)
+    ]
     shapes: list[dict[int, object] | None] = [dict(free) for _ in range(pictures)]
     if pictures > 1:
         examples.append(torch.zeros(len(COLUMNS)))

@@ -13,6 +13,9 @@ from runtime.errors import OptionError
 Prediction = Literal["eps", "x0", "v"]
 Predictor = Literal["unet", "xydeblur", "unet-xy", "direct"]
 
+# The last is an eighth of the picture's size: width and height are multiples of 64 px then.
+MOST_SCALES = 4
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -22,7 +25,8 @@ class ModelConfig:
     "Progressive Distillation", 2022, section 4). ``unshuffle`` folds that many pixels of each side
     into channels before the networks. ``predictor`` "unet" is the paper's; "xydeblur" that of Ji et
     al., CVPR 2022; "unet-xy" the paper's decoded twice like XYDeblur; "direct" is none: the
-    denoiser then models the sharp picture itself.
+    denoiser then models the sharp picture itself. ``predictor_scales`` is at how many sizes, each
+    half the one before, a "unet" looks at the picture.
     """
 
     predictor_channels: int = 64
@@ -30,6 +34,15 @@ class ModelConfig:
     prediction: Prediction = "x0"
     unshuffle: int = 1
     predictor: Predictor = "unet"
+    predictor_scales: int = 1
+
+    def __post_init__(self) -> None:
+        """Raise OptionError for scales that this predictor cannot have."""
+        if not 1 <= self.predictor_scales <= (MOST_SCALES if self.predictor == "unet" else 1):
+            raise OptionError(
+                f"got {self.predictor_scales} scales for predictor '{self.predictor}'; wanted is 1 "
+                f"to {MOST_SCALES} for 'unet', and 1 for any other"
+            )
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from train.config import ModelConfig
 from train.rotated import XY_RECEPTIVE_RADIUS_PX, XYDeblur, decode_twice
+from train.scales import correct_coarse_to_fine
 
 PICTURE_CHANNELS = 3
 CHANNEL_MULTIPLIERS = (1, 2, 3, 4)
@@ -245,7 +246,8 @@ def _build_predictor(config: ModelConfig) -> nn.Module | None:
         return XYDeblur(folded, config.predictor_channels, unshuffle=config.unshuffle)
     if config.predictor == "unet-xy":
         return UNetXY(folded, config.predictor_channels, unshuffle=config.unshuffle)
-    return UNet(folded, config.predictor_channels, out_channels=folded)
+    known = 1 if config.predictor_scales == 1 else 2
+    return UNet(known * folded, config.predictor_channels, out_channels=folded)
 
 
 class Model(nn.Module):
@@ -254,8 +256,10 @@ class Model(nn.Module):
     Pictures are float NCHW in [-1, 1]; H and W are multiples of ``size_multiple_px``. With
     ``config.unshuffle`` above 1 both networks work on pixels folded into channels (Shi et al.,
     "Real-Time Single Image and Video Super-Resolution", 2016): nearly the same parameters, and the
-    work and memory of a picture that much smaller on each side. Without predictor (``direct``) it
-    is None, g(y) is 0, and the residual that f learns is the sharp picture itself.
+    work and memory of a picture that much smaller on each side. With ``config.predictor_scales``
+    above 1 the predictor looks at the picture at several sizes (:mod:`train.scales`). Without
+    predictor (``direct``) it is None, g(y) is 0, and the residual that f learns is the sharp
+    picture itself.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -270,7 +274,7 @@ class Model(nn.Module):
     @property
     def size_multiple_px(self) -> int:
         """Height and width must be multiples of this."""
-        return SIZE_MULTIPLE_PX * self.config.unshuffle
+        return SIZE_MULTIPLE_PX * self.config.unshuffle * 2 ** (self.config.predictor_scales - 1)
 
     @property
     def receptive_radius_px(self) -> int:
@@ -278,7 +282,8 @@ class Model(nn.Module):
         radius = RECEPTIVE_RADIUS_PX
         if self.config.predictor == "xydeblur":
             radius = max(radius, XY_RECEPTIVE_RADIUS_PX)
-        return radius * self.config.unshuffle
+        # A pixel of the k-th size is 2^k pixels wide; each size sees what the one below found.
+        return radius * self.config.unshuffle * (2**self.config.predictor_scales - 1)
 
     def predict(self, y: Tensor) -> Tensor:
         """First guess g(y) of the sharp picture, (N, 3, H, W) from (N, 3, H, W).
@@ -289,7 +294,13 @@ class Model(nn.Module):
         if self.predictor is None:
             # Not torch.zeros_like: an exported graph must use its input.
             return 0.0 * y
-        return y + self._unfold(self.predictor(self._fold(y)))
+        if self.config.predictor_scales > 1:
+            return y + correct_coarse_to_fine(self._correct, y, self.config.predictor_scales)
+        return y + self._correct(y)
+
+    def _correct(self, x: Tensor) -> Tensor:
+        assert self.predictor is not None
+        return self._unfold(self.predictor(self._fold(x)))
 
     def denoise(self, y: Tensor, z: Tensor, level: Tensor) -> Tensor:
         """What f predicts about the noised residual ``z`` given ``y``: noise, residual or v.

@@ -22,6 +22,9 @@ def add_recipe_options(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--preset", choices=PRESETS, help="widths of the networks")
     parser.add_argument("--prediction", choices=("eps", "x0", "v"), help="what the denoiser learns")
     parser.add_argument("--predictor", choices=("unet", "xydeblur", "unet-xy"))
+    parser.add_argument(
+        "--scales", type=int, metavar="N", help="at how many sizes the predictor sees a picture"
+    )
     parser.add_argument("--blur", choices=BLURS, default="shake", help="synthetic blur to make")
     parser.add_argument("--longest-blur", type=float, metavar="PX")
     parser.add_argument(
@@ -113,9 +116,15 @@ def _override(
         model = replace(PRESETS[arguments.preset], prediction=model.prediction)
     rate, seed = arguments.learning_rate, arguments.seed
     blur = _with(BLURS[arguments.blur], longest_px=arguments.longest_blur)
+    model = _with(
+        model,
+        prediction=arguments.prediction,
+        predictor=arguments.predictor,
+        predictor_scales=arguments.scales,
+    )
     return _with(
         stage,
-        model=_with(model, prediction=arguments.prediction, predictor=arguments.predictor),
+        model=model,
         data=_with(stage.data, crop_px=arguments.crop, blur=blur, zoom_fraction=arguments.zoom),
         batch=batch,
         learning_rate=None if rate is None else rate * stage.learning_rate / first.learning_rate,

@@ -17,6 +17,7 @@ from train.data.layouts import Pictures
 from train.network import Model
 from train.optimizer import build_optimizers
 from train.provenance import fingerprint
+from train.scales import from_one_scale
 
 LAST = "last.safetensors"
 MODEL = "model.safetensors"
@@ -77,7 +78,8 @@ def new_run(
     earlier: tuple[Stage, ...] = ()
     if init is not None:
         weights, card = checkpoint.load_tensors(init)
-        checkpoint.load_weights(model, weights, init)
+        begun = from_one_scale(weights, card.config.model, config.model)
+        checkpoint.load_weights(model, begun, init)
         earlier = card.stages
     blend = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
     average = AveragedModel(model, multi_avg_fn=blend)

@@ -1,7 +1,8 @@
 """The shipped bundle in C++ and in Python: every preset, whole and in tiles, up to a video frame.
 
-What takes minutes is marked long. Each test records how far the two are apart, in
-``-o junit_family=xunit1 --junitxml=FILE``.
+What takes minutes is marked long. 500 steps of a whole video frame take hours with the shipped
+networks; there a thin network of random weights, exported here, stands in as well. Each test
+records how far the two are apart, in ``-o junit_family=xunit1 --junitxml=FILE``.
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from agreement import check_same
 from damages import with_working_bytes
 from native_library import Library, NativeSession
 from numpy.typing import NDArray
 
 import runtime
+from export.onnx import export
 from runtime.bundle import open_bundle
 from runtime.tiles import MIB, kept_bytes, portion_that_fits
+from train.checkpoint import FORMAT, Card, save_tensors
+from train.config import ModelConfig, TrainConfig
+from train.network import Model
 
 SHIPPED = Path(runtime.__file__).parent / "bundles" / "tiny"
 STEPS = {"balanced": 10, "distortion": 10, "paper-sa": 10, "perception": 500, "realtime": 2}
@@ -39,6 +45,7 @@ class Case:
     width_px: int
     memory_mib: int | None = None
     bytes_per_px: int | None = None  # None: as measured for the bundle
+    thin: bool = False
 
     @property
     def padded_pixels(self) -> int:
@@ -46,12 +53,13 @@ class Case:
 
     def __str__(self) -> str:
         cut = "" if self.memory_mib is None else "-tiles"
-        return f"{self.width_px}x{self.height_px}{cut}"
+        return f"{self.width_px}x{self.height_px}{cut}{'-thin' if self.thin else ''}"
 
 
 WHOLE = [Case(1, 1), Case(17, 31), Case(48, 64), Case(256, 256), Case(720, 1280)]
 # Tiles of 32, 128 and 320 px. Smaller pictures have no more than the smallest tile there is.
 TILED = [Case(48, 64, 1, 400), Case(256, 256, 20), Case(720, 1280, 200)]
+THIN = [Case(720, 1280, thin=True), Case(720, 1280, 200, 700, thin=True)]
 
 
 def calls() -> Iterator[object]:
@@ -63,11 +71,30 @@ def calls() -> Iterator[object]:
                 yield pytest.param(
                     case, preset, samples, marks=marks, id=f"{case}-{preset}-{samples}"
                 )
+    for case in THIN:
+        for samples in (1, 3):
+            name = f"{case}-perception-{samples}"
+            yield pytest.param(case, "perception", samples, marks=pytest.mark.long, id=name)
+
+
+@pytest.fixture(scope="module")
+def thin_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sixty-fourth of the shipped networks' work."""
+    directory = tmp_path_factory.mktemp("thin")
+    torch.manual_seed(0)
+    config = TrainConfig(model=ModelConfig(4, 4, unshuffle=4))
+    model = Model(config.model)
+    for network in (model.predictor, model.denoiser):
+        assert network is not None
+        torch.nn.init.normal_(network.head.weight, std=0.05)
+    save_tensors(directory / "model.safetensors", model.state_dict(), Card(FORMAT, config, 0))
+    export(directory / "model.safetensors", directory / "bundle")
+    return directory / "bundle"
 
 
 @pytest.fixture(scope="module")
 def sessions(
-    library: Library, tmp_path_factory: pytest.TempPathFactory
+    library: Library, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Callable[[Case], Sessions]]:
     """Both on ONNX Runtime's CPU provider, opened once for each case."""
     pytest.importorskip("onnxruntime", reason="ONNX Runtime's Python package is not installed")
@@ -75,9 +102,10 @@ def sessions(
 
         @cache
         def opened(case: Case) -> Sessions:
-            bundle, memory_mib = SHIPPED, case.memory_mib
+            bundle = request.getfixturevalue("thin_bundle") if case.thin else SHIPPED
+            memory_mib = case.memory_mib
             if case.bytes_per_px is not None:
-                copy = tmp_path_factory.mktemp("shipped") / "tiny"
+                copy = tmp_path_factory.mktemp("copy") / "bundle"
                 bundle = with_working_bytes(bundle, copy, case.bytes_per_px)
             native = library.open(bundle, memory_mib=memory_mib)
             python = runtime.Session(bundle, engine="onnx-cpu", memory_mib=memory_mib)
@@ -110,7 +138,7 @@ def test_the_presets_are_all_that_the_bundle_has() -> None:
     assert {name: preset.table.steps for name, preset in presets.items()} == STEPS
 
 
-@pytest.mark.parametrize("case", TILED, ids=str)
+@pytest.mark.parametrize("case", [*TILED, THIN[1]], ids=str)
 def test_what_is_called_tiled_does_not_fit_as_a_whole(case: Case) -> None:
     manifest = open_bundle(SHIPPED).manifest
     assert case.memory_mib is not None

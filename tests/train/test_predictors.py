@@ -26,7 +26,7 @@ SMALL = {
     "direct": ModelConfig(0, 4, predictor="direct"),
 }
 # The presets paper and edge have the shape of the bundle that most tests use; this is tiny's.
-EXPORTED = {**SMALL, "unet folded": ModelConfig(4, 4, unshuffle=2)}
+EXPORTED = {**SMALL, "unet at two scales": ModelConfig(4, 4, unshuffle=2, predictor_scales=2)}
 
 
 def count_parameters(module: nn.Module) -> int:
@@ -167,7 +167,7 @@ def test_a_checkpoint_remembers_its_predictor(tmp_path: Path, name: str) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "prediction"),
-    [("unet folded", "v"), ("xydeblur", "v"), ("unet-xy folded", "x0"), ("direct", "x0")],
+    [("unet at two scales", "v"), ("xydeblur", "v"), ("unet-xy folded", "x0"), ("direct", "x0")],
 )
 def test_a_bundle_of_every_predictor_runs_in_the_runtime(
     tmp_path: Path, name: str, prediction: str

@@ -1,0 +1,138 @@
+"""The predictor that looks at a picture at several sizes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from runtime.errors import CheckpointError, OptionError
+from train.checkpoint import FORMAT, Card, save_tensors
+from train.config import MOST_SCALES, ModelConfig, TrainConfig
+from train.network import Model
+from train.run import new_run
+from train.scales import correct_coarse_to_fine
+
+ONE = ModelConfig(4, 4, unshuffle=2)
+TWO = replace(ONE, predictor_scales=2)
+
+
+def build(config: ModelConfig) -> Model:
+    torch.manual_seed(0)
+    model = Model(config).eval()
+    assert model.predictor is not None
+    nn.init.normal_(model.predictor.head.weight, std=0.05)
+    return model
+
+
+def picture(height_px: int, width_px: int) -> Tensor:
+    return torch.rand(1, 3, height_px, width_px, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+@pytest.fixture
+def weights_of_one_scale(tmp_path: Path) -> Path:
+    path = tmp_path / "one.safetensors"
+    config = TrainConfig(model=ONE)
+    save_tensors(path, build(ONE).state_dict(), Card(FORMAT, config, 0))
+    return path
+
+
+def test_sizes_are_seen_from_coarse_to_fine_each_with_what_was_found_below() -> None:
+    seen = []
+
+    def network(x: Tensor) -> Tensor:
+        seen.append(x)
+        return torch.full_like(x[:, :3], float(len(seen)))
+
+    correction = correct_coarse_to_fine(network, picture(16, 24), 3)
+    assert [tuple(x.shape) for x in seen] == [(1, 6, 4, 6), (1, 6, 8, 12), (1, 6, 16, 24)]
+    known = [x[:, 3:].unique().tolist() for x in seen]
+    assert known == [[0.0], [1.0], [1.5]]  # nothing; the first's; its mean with the second's
+    assert correction.unique().tolist() == [2.25]
+
+
+def test_each_size_is_the_mean_over_squares_of_the_one_above() -> None:
+    seen = []
+
+    def network(x: Tensor) -> Tensor:
+        seen.append(x[:, :3])
+        return x[:, 3:]
+
+    y = picture(16, 24)
+    correct_coarse_to_fine(network, y, 2)
+    assert torch.allclose(seen[0], functional.avg_pool2d(y, 2))
+    assert torch.equal(seen[1], y)
+
+
+@pytest.mark.parametrize(("scales", "multiple_px"), [(1, 16), (2, 32), (3, 64)])
+def test_the_size_rule_doubles_with_each_scale(scales: int, multiple_px: int) -> None:
+    model = build(replace(ONE, predictor_scales=scales))
+    assert model.size_multiple_px == multiple_px
+    y = picture(multiple_px, 2 * multiple_px)
+    assert model.predict(y).shape == y.shape
+
+
+def test_an_untrained_predictor_of_two_scales_returns_its_input() -> None:
+    y = picture(32, 64)
+    assert torch.equal(Model(TWO).predict(y), y)
+
+
+def test_more_scales_cost_parameters_in_the_stem_alone() -> None:
+    def sizes(config: ModelConfig) -> dict[str, torch.Size]:
+        return {name: weight.shape for name, weight in Model(config).named_parameters()}
+
+    one, two, three = (sizes(replace(ONE, predictor_scales=scales)) for scales in (1, 2, 3))
+    assert {name for name in one if one[name] != two[name]} == {"predictor.stem.weight"}
+    assert two == three
+
+
+def test_no_input_beyond_the_receptive_radius_matters() -> None:
+    model = build(TWO).double()
+    side = 2 * 32 * -(-model.receptive_radius_px // 32) + 64
+    x = torch.rand(1, 3, 32, side, dtype=torch.float64, requires_grad=True)
+    model.predict(x)[0, :, 16, side // 2].sum().backward()
+    assert x.grad is not None
+    reached = (x.grad[0].abs().sum(dim=(0, 1)).nonzero().ravel() - side // 2).abs().max()
+    assert 0.5 * model.receptive_radius_px < reached <= model.receptive_radius_px
+
+
+def test_weights_of_one_scale_begin_as_the_mean_over_both(weights_of_one_scale: Path) -> None:
+    run = new_run(TrainConfig(model=TWO), init=weights_of_one_scale)
+    y = picture(32, 64)
+    with torch.no_grad():
+        alone = build(ONE).predict
+        half = functional.avg_pool2d(y, 2)
+        coarse = functional.interpolate(alone(half) - half, scale_factor=2.0, mode="bilinear")
+        expected = y + 0.5 * (coarse + alone(y) - y)
+        assert torch.allclose(run.model.predict(y), expected, atol=1e-6)
+
+
+def test_weights_of_two_scales_begin_no_run_of_one(tmp_path: Path) -> None:
+    path = tmp_path / "two.safetensors"
+    save_tensors(path, build(TWO).state_dict(), Card(FORMAT, TrainConfig(model=TWO), 0))
+    with pytest.raises(CheckpointError, match=r"predictor\.stem\.weight"):
+        new_run(TrainConfig(model=ONE), init=path)
+
+
+def test_every_weight_learns_at_two_scales() -> None:
+    model = build(TWO)
+    model.predict(picture(32, 64)).square().mean().backward()
+    assert model.predictor is not None
+    gradients = [parameter.grad for parameter in model.predictor.parameters()]
+    assert all(g is not None and g.abs().sum() > 0 for g in gradients)
+
+
+@pytest.mark.parametrize("scales", [0, -1, MOST_SCALES + 1])
+def test_scales_out_of_range_are_refused(scales: int) -> None:
+    with pytest.raises(OptionError, match=f"got {scales} scales .* 1 to {MOST_SCALES}"):
+        ModelConfig(predictor_scales=scales)
+
+
+@pytest.mark.parametrize("predictor", ["xydeblur", "unet-xy", "direct"])
+def test_other_predictors_have_one_scale(predictor: str) -> None:
+    with pytest.raises(OptionError, match=predictor):
+        ModelConfig(predictor=predictor, predictor_scales=2)  # type: ignore[arg-type]
