@@ -107,11 +107,14 @@ def run(arguments: argparse.Namespace) -> None:
     require_training(arguments.devices)
     from train.device import choose_device
     from train.journal import read_history, summarise
+    from train.loop import check_options
     from train.stages import train_stages
 
     gpu = choose_device(arguments.accelerator).type != "cpu"
     stages = to_stages(arguments, gpu=gpu)
     execution = to_execution(arguments, stages[0], gpu=gpu)
+    for stage in stages:
+        check_options(stage, execution)
     pictures = find_data(arguments)
     validation = find_pictures(arguments.validation) if arguments.validation else None
     preset = arguments.preset or RECIPES_BY_NAME[arguments.recipe].preset

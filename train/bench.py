@@ -11,7 +11,7 @@ import msgspec
 from runtime.command import run_command
 from runtime.errors import OptionError
 from runtime.files import to_json, write_whole
-from train.config import BLURS, PRESETS, RECIPES, DataConfig, TrainConfig
+from train.config import BLURS, PRESETS, RECIPES, DataConfig, Execution, TrainConfig
 from train.data.layouts import find_pictures
 from train.extras import require_training
 
@@ -75,6 +75,7 @@ def _time_crops(arguments: argparse.Namespace) -> list[msgspec.Struct]:
 
 
 def _time_steps(arguments: argparse.Namespace) -> msgspec.Struct:
+    from train.loop import check_options
     from train.timing import measure_steps
 
     model = PRESETS[arguments.step]
@@ -84,6 +85,7 @@ def _time_steps(arguments: argparse.Namespace) -> msgspec.Struct:
         loss=RECIPES["paper" if model.predictor == "direct" else "joint+pixel"],
         batch=arguments.batch,
     )
+    check_options(config, Execution())
     speed = measure_steps(
         config,
         rounds=arguments.rounds,

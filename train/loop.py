@@ -26,7 +26,7 @@ from train.data.layouts import Pictures
 from train.device import AnyFabric, OneDevice
 from train.journal import Entry, Journal
 from train.measuring.validation import Validation
-from train.network import Model
+from train.network import Model, size_multiple_px
 from train.provenance import list_files
 from train.run import BEST, MODEL, Run, make_card, save_run, start_run
 from train.step import Objective, learn, update
@@ -148,6 +148,12 @@ def check_options(config: TrainConfig, execution: Execution) -> None:
         raise OptionError(
             "got a pixel loss for a model without predictor, where it teaches nothing; "
             "take the recipe 'paper'"
+        )
+    crop_px, multiple_px = config.data.crop_px, size_multiple_px(config.model)
+    if crop_px < multiple_px or crop_px % multiple_px:
+        raise OptionError(
+            f"got crops of {crop_px} px; wanted is a multiple of the {multiple_px} px that these "
+            "networks take"
         )
     shares = execution.devices * execution.accumulate
     if execution.devices < 1 or execution.accumulate < 1 or config.batch % shares:

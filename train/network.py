@@ -250,6 +250,11 @@ def _build_predictor(config: ModelConfig) -> nn.Module | None:
     return UNet(known * folded, config.predictor_channels, out_channels=folded)
 
 
+def size_multiple_px(config: ModelConfig) -> int:
+    """What height and width of a picture must be multiples of, for networks of ``config``."""
+    return SIZE_MULTIPLE_PX * config.unshuffle * 2 ** (config.predictor_scales - 1)
+
+
 class Model(nn.Module):
     """Predictor g and denoiser f of one preset.
 
@@ -274,7 +279,7 @@ class Model(nn.Module):
     @property
     def size_multiple_px(self) -> int:
         """Height and width must be multiples of this."""
-        return SIZE_MULTIPLE_PX * self.config.unshuffle * 2 ** (self.config.predictor_scales - 1)
+        return size_multiple_px(self.config)
 
     @property
     def receptive_radius_px(self) -> int:

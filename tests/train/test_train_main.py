@@ -133,6 +133,21 @@ def test_data_must_be_given_once(data: list[str], capsys: pytest.CaptureFixture[
     assert "wanted is one folder of pictures" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("crop_px", ["48", "0"])
+def test_crops_that_the_networks_cannot_take_are_refused(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], crop_px: str
+) -> None:
+    assert main([str(pairs), "--crop", crop_px, "-o", str(tmp_path / "run")]) == 2
+    message = capsys.readouterr().err
+    assert f"got crops of {crop_px} px; wanted is a multiple of the 32 px" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_scales_are_the_models() -> None:
+    config = config_of("--recipe", "predictor", "--preset", "edge", "--scales", "3")
+    assert config.model == replace(PRESETS["edge"], predictor_scales=3)
+
+
 def test_a_list_of_names_that_is_missing_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

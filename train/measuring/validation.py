@@ -16,7 +16,7 @@ from train.config import TrainConfig
 from train.data.crops import CropDataset
 from train.data.layouts import Pictures
 from train.measuring.inference import TorchEngine
-from train.network import Model
+from train.network import Model, size_multiple_px
 
 Floats = NDArray[np.float32]
 
@@ -45,7 +45,7 @@ class Validation:
     def __init__(
         self, pictures: Pictures, config: TrainConfig, *, crops: int, crop_px: int
     ) -> None:
-        multiple = Model(config.model).size_multiple_px
+        multiple = size_multiple_px(config.model)
         if crop_px % multiple:
             raise OptionError(
                 f"got validation crops of {crop_px} px; wanted is a multiple of {multiple}"
