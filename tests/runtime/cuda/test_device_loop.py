@@ -29,7 +29,7 @@ from runtime.session import Session
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 Images = NDArray[np.uint8]
-HEIGHT, WIDTH = 16, 32
+HEIGHT, WIDTH = 32, 64
 ANCESTRAL = SamplerConfig("ancestral", "log-snr", 3)
 SOLVER = SamplerConfig("dpm++2m", "log-snr", 3)
 
@@ -187,7 +187,7 @@ def test_growing_scratch_memory_recaptures_what_was_captured_over_the_old(
 ) -> None:
     table = table_of(tiny, SOLVER)
     small, large = (
-        Request(photograph[None, :side, :side].copy(), table, 1, 0) for side in (16, 48)
+        Request(photograph[None, :side, :side].copy(), table, 1, 0) for side in (32, 96)
     )
     first = bench.loop.run(small).images
     for request in (small, small, large, small, small):
@@ -243,13 +243,13 @@ def test_out_of_memory_is_an_error_and_a_smaller_picture_still_works(
     table = table_of(tiny, SOLVER)
     bench.driver.capacity = 300_000
     large, small = (
-        Request(photograph[None, :side, :side].copy(), table, 1, 0) for side in (64, 16)
+        Request(photograph[None, :side, :side].copy(), table, 1, 0) for side in (64, 32)
     )
     assert not bench.loop.fits(large)
     assert bench.loop.fits(small)
     with pytest.raises(EngineError, match="--memory"):
         bench.loop.run(large)
-    assert bench.loop.run(small).images.shape == (1, 16, 16, 3)
+    assert bench.loop.run(small).images.shape == (1, 32, 32, 3)
 
 
 def test_a_size_outside_the_profile_is_an_error_and_does_not_fit(
@@ -285,7 +285,7 @@ def test_single_networks_give_what_the_library_gives(
     bench: Bench, tiny: Bundle, images: Images
 ) -> None:
     rng = np.random.default_rng(1)
-    fields = rng.normal(0.0, 0.5, (4, 2, 3, 16, 32)).astype(np.float32)
+    fields = rng.normal(0.0, 0.5, (4, 2, 3, 32, 64)).astype(np.float32)
     z, y, noise, previous = fields
     row = table_of(tiny, ANCESTRAL).rows[0].astype(np.float32)
     [guess] = bench.networks.sessions["predictor"].run(None, {"y": y})
@@ -313,7 +313,7 @@ def test_closing_gives_everything_back(bench: Bench, tiny: Bundle, images: Image
     table = table_of(tiny, SOLVER)
     for _ in range(2):
         bench.loop.run(Request(images[:1], table, 1, 0))
-    bench.loop.predict(np.zeros((1, 3, 16, 16), np.float32))
+    bench.loop.predict(np.zeros((1, 3, 32, 32), np.float32))
     bench.loop.close()
     assert not bench.driver.memory
     assert not bench.driver.graphs

@@ -34,8 +34,8 @@ from runtime.session import Session
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 GPU = Device("an Ampere", 86, 2**33)
-SMALL = Profile((1, 3, 16, 16), (1, 3, 16, 16), (1, 3, 32, 32))
-LARGE = Profile((1, 3, 48, 48), (1, 3, 64, 64), (1, 3, 64, 64))
+SMALL = Profile((1, 3, 32, 32), (1, 3, 32, 32), (1, 3, 64, 64))
+LARGE = Profile((1, 3, 96, 96), (1, 3, 128, 128), (1, 3, 128, 128))
 
 
 class Context:
@@ -46,7 +46,7 @@ class Context:
         self.library, self.graph, self.runner = (
             library,
             graph,
-            HostRunner(library.networks, graph, (1, 3, 16, 16)),
+            HostRunner(library.networks, graph, (1, 3, 32, 32)),
         )
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.profile = -1
@@ -210,11 +210,11 @@ def test_the_profile_is_chosen_by_the_size(
     library: Library, bundle: Bundle, photograph: NDArray[np.uint8]
 ) -> None:
     engine = open_it(bundle, library)
-    for side in (16, 64):
+    for side in (32, 128):
         request = request_of(bundle, photograph[:side, :side].copy())
         assert engine.fits(request)
         engine.run(request)
-    sizes = [(16, 0), (64, 1)]
+    sizes = [(32, 0), (128, 1)]
     expected = [(g, (side, side), k) for side, k in sizes for g in ("predictor", "step")]
     assert library.chosen == expected
 
@@ -223,9 +223,9 @@ def test_a_size_between_the_profiles_names_the_range_and_the_rebuild_command(
     library: Library, bundle: Bundle
 ) -> None:
     engine = open_it(bundle, library)
-    request = request_of(bundle, np.zeros((96, 96, 3), np.uint8))
+    request = request_of(bundle, np.zeros((160, 160, 3), np.uint8))
     assert not engine.fits(request)
-    with pytest.raises(EngineError, match=r"takes 16x16 .* --max 96x96"):
+    with pytest.raises(EngineError, match=r"takes 32x32 .* --max 160x160"):
         engine.run(request)
 
 
@@ -234,12 +234,12 @@ def test_a_refusal_is_an_error_with_the_librarys_words_and_the_next_call_works(
     library: Library, bundle: Bundle, question: str
 ) -> None:
     engine = open_it(bundle, library)
-    request = request_of(bundle, np.zeros((16, 16, 3), np.uint8))
+    request = request_of(bundle, np.zeros((32, 32, 3), np.uint8))
     library.refusing = question
     with pytest.raises(EngineError, match=f"it said: no {question} today"):
         engine.run(request)
     library.refusing = None
-    assert engine.run(request).images.shape == (1, 16, 16, 3)
+    assert engine.run(request).images.shape == (1, 32, 32, 3)
 
 
 @pytest.mark.parametrize(("question", "said"), [("plan", "cannot read"), ("row", "all float32")])
@@ -258,7 +258,7 @@ def test_work_that_cannot_be_captured_runs_without_a_graph_and_says_so(
     if library.__name__ == "tensorrt":
         pytest.skip("only tensorrt-rtx can be asked")
     engine = open_it(bundle, library)
-    request = request_of(bundle, np.zeros((16, 16, 3), np.uint8))
+    request = request_of(bundle, np.zeros((32, 32, 3), np.uint8))
     library.refusing = "capturable"
     [verdict] = engine.prewarm([request]).values()
     assert verdict.startswith("no graph: the library says")
@@ -267,20 +267,20 @@ def test_work_that_cannot_be_captured_runs_without_a_graph_and_says_so(
 
 def test_closing_gives_the_device_back(library: Library, bundle: Bundle) -> None:
     engine = open_it(bundle, library)
-    engine.predict(np.zeros((1, 3, 16, 16), np.float32))
+    engine.predict(np.zeros((1, 3, 32, 32), np.float32))
     for _ in range(2):
         engine.close()
     assert not library.driver.memory
     assert library.driver.calls[-1] == "close"
     with pytest.raises(EngineError, match="closed; open another"):
-        engine.predict(np.zeros((1, 3, 16, 16), np.float32))
+        engine.predict(np.zeros((1, 3, 32, 32), np.float32))
 
 
 def test_an_engine_that_nobody_closed_gives_the_device_back_when_it_goes(
     library: Library, bundle: Bundle
 ) -> None:
     engine = open_it(bundle, library)
-    engine.predict(np.zeros((1, 3, 16, 16), np.float32))
+    engine.predict(np.zeros((1, 3, 32, 32), np.float32))
     del engine
     gc.collect()
     assert not library.driver.memory
