@@ -33,6 +33,10 @@ _LOOP_BYTES_PER_PX = 12 * 3 * 4
 KEPT_BYTES = 128 * MIB
 _KEPT_SHARE = 8
 
+# In multiples of the bundle's size rule: with an overlap of a quarter on both sides, a tile of one
+# would have no middle left to advance by.
+_SMALLEST_TILE = 2
+
 
 @dataclass(frozen=True)
 class Span:
@@ -93,8 +97,9 @@ def tile_side_px(
         return None
     side = (max(left, 0) / bytes_per_px) ** 0.5
     whole = int(side) // multiple_px * multiple_px
-    if whole == 0:
-        smallest = pixels * _LOOP_BYTES_PER_PX + multiple_px**2 * bytes_per_px
+    least = _SMALLEST_TILE * multiple_px
+    if whole < least:
+        smallest = pixels * _LOOP_BYTES_PER_PX + least**2 * bytes_per_px
         # Of a stated memory the session keeps a part; what was stated is what people know.
         stated = smallest + min(KEPT_BYTES, smallest // (_KEPT_SHARE - 1))
         raise OptionError(
@@ -148,8 +153,8 @@ def tile_that_fits(
     if fits(height_px, width_px):
         return Portion(1, 1)
     side = max(height_px, width_px)
-    while side > multiple_px:
-        side = max(side // 2 // multiple_px, 1) * multiple_px
+    while side > _SMALLEST_TILE * multiple_px:
+        side = max(side // 2 // multiple_px, _SMALLEST_TILE) * multiple_px
         if fits(min(side, height_px), min(side, width_px)):
             return Portion(1, 1, side)
     raise EngineError(

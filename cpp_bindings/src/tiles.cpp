@@ -20,6 +20,10 @@ constexpr std::int64_t kLoopBytesPerPx = 12 * 3 * 4;
 constexpr std::int64_t kKeptBytes = std::int64_t{128} << 20;
 constexpr std::int64_t kKeptShare = 8;
 
+// In multiples of the bundle's size rule: with an overlap of a quarter on both sides, a tile of one
+// would have no middle left to advance by.
+constexpr std::int64_t kSmallestTile = 2;
+
 std::int64_t least_overlap(const std::vector<std::int64_t>& starts, std::int64_t tile) {
     std::int64_t least = tile;
     for (std::size_t at = 1; at < starts.size(); ++at) {
@@ -222,9 +226,9 @@ std::optional<std::int64_t> tile_side_px(std::int64_t budget_bytes, std::int64_t
     // Python's power, which need not round as a square root does.
     const auto side = static_cast<std::int64_t>(std::pow(area_px, 0.5));
     const std::int64_t whole = side / multiple_px * multiple_px;
-    if (whole == 0) {
-        const std::int64_t smallest =
-            pixels * kLoopBytesPerPx + multiple_px * multiple_px * bytes_per_px;
+    const std::int64_t least = kSmallestTile * multiple_px;
+    if (whole < least) {
+        const std::int64_t smallest = pixels * kLoopBytesPerPx + least * least * bytes_per_px;
         const std::int64_t stated = smallest + std::min(kKeptBytes, smallest / (kKeptShare - 1));
         throw Error(ErrorKind::option, "the memory is too small for " + std::to_string(width_px) +
                                            "x" + std::to_string(height_px) +
@@ -253,8 +257,8 @@ std::optional<std::int64_t> tile_side_px(
         return std::nullopt;
     }
     std::int64_t side = std::max(height_px, width_px);
-    while (side > multiple_px) {
-        side = std::max<std::int64_t>(side / 2 / multiple_px, 1) * multiple_px;
+    while (side > kSmallestTile * multiple_px) {
+        side = std::max(side / 2 / multiple_px, kSmallestTile) * multiple_px;
         if (fits(std::min(side, height_px), std::min(side, width_px))) {
             return side;
         }

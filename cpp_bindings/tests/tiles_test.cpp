@@ -80,8 +80,29 @@ TEST_CASE("the tile fits what the picture leaves of the budget") {
     CHECK(dvsr::tile_side_px(500 * mib, 720, 1280, 488, 16) == 880);
     CHECK(dvsr::tile_side_px(mib, 24, 32, 1200, 8) == std::nullopt);
     expect_error(ErrorKind::option,
-                 "the memory is too small for 1280x720 px; wanted are at least 145 MiB",
+                 "the memory is too small for 1280x720 px; wanted are at least 146 MiB",
                  [&] { dvsr::tile_side_px(100 * mib, 720, 1280, 488, 16); });
+}
+
+TEST_CASE("every tile that a budget allows can be laid over the picture") {
+    for (std::int64_t budget = 1 << 20; budget < 8 << 20; budget += 1 << 16) {
+        std::optional<std::int64_t> side;
+        try {
+            side = dvsr::tile_side_px(budget, 96, 128, 400, 32);
+        } catch (const dvsr::Error&) {
+            continue;  // too small even for the picture's own arrays
+        }
+        if (side) {
+            CHECK_NOTHROW(dvsr::plan_tiles(96, 128, {*side, *side / 4, 32}));
+        }
+    }
+}
+
+TEST_CASE("the memory said to be wanted is enough, and less is not") {
+    expect_error(ErrorKind::option, "wanted are at least 4 MiB", [] {
+        dvsr::tile_side_px(3 * 1048576 - dvsr::kept_bytes(3 * 1048576), 96, 128, 400, 32);
+    });
+    CHECK(dvsr::tile_side_px(4 * 1048576 - dvsr::kept_bytes(4 * 1048576), 96, 128, 400, 32) == 64);
 }
 
 // The golden numbers are runtime.tiles.portion_that_fits' own.

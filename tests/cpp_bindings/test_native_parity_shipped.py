@@ -49,7 +49,7 @@ class Case:
 
     @property
     def padded_pixels(self) -> int:
-        return (-(-self.height_px // 16) * 16) * (-(-self.width_px // 16) * 16)
+        return (-(-self.height_px // 32) * 32) * (-(-self.width_px // 32) * 32)
 
     def __str__(self) -> str:
         cut = "" if self.memory_mib is None else "-tiles"
@@ -57,8 +57,8 @@ class Case:
 
 
 WHOLE = [Case(1, 1), Case(17, 31), Case(48, 64), Case(256, 256), Case(720, 1280)]
-# Tiles of 32, 128 and 320 px. Smaller pictures have no more than the smallest tile there is.
-TILED = [Case(48, 64, 1, 400), Case(256, 256, 20), Case(720, 1280, 200)]
+# Tiles of 64, 128 and some 300 px. Smaller pictures have no more than the smallest tile there is.
+TILED = [Case(96, 128, 4, 400), Case(256, 256, 20), Case(720, 1280, 200)]
 THIN = [Case(720, 1280, thin=True), Case(720, 1280, 200, 700, thin=True)]
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,6 +20,7 @@ from runtime.tiles import (
     Portion,
     TiledEngine,
     TilePlan,
+    kept_bytes,
     plan_tiles,
     portion_that_fits,
     tile_side_px,
@@ -118,6 +121,29 @@ def test_the_tile_fits_what_the_picture_leaves_of_the_budget() -> None:
 def test_a_budget_below_the_pictures_own_arrays_is_refused() -> None:
     with pytest.raises(OptionError, match="MiB"):
         tile_side_px(2**20, 1024, 1024, bytes_per_px=2000, multiple_px=16)
+
+
+@pytest.mark.parametrize("multiple_px", [8, 16, 32])
+def test_every_tile_that_a_budget_allows_can_be_laid_over_the_picture(multiple_px: int) -> None:
+    planned = set()
+    for budget in range(2**20, 8 * 2**20, 2**16):
+        with suppress(OptionError):  # too small even for the picture's own arrays
+            side = tile_side_px(budget, 96, 128, bytes_per_px=400, multiple_px=multiple_px)
+            planned.add(side)
+    for side in planned - {None}:
+        plan_tiles(96, 128, tile_px=side, overlap_px=side // 4, multiple_px=multiple_px)
+    assert min(planned - {None}) == 2 * multiple_px
+
+
+def test_the_memory_said_to_be_wanted_is_enough_and_less_is_not() -> None:
+    def side(mib: int) -> int | None:
+        budget = mib * 2**20
+        left = budget - kept_bytes(budget)
+        return tile_side_px(left, 96, 128, bytes_per_px=400, multiple_px=32)
+
+    with pytest.raises(OptionError, match="at least 4 MiB"):
+        side(3)
+    assert side(4) == 64
 
 
 class Windowed(Blur):
