@@ -36,19 +36,19 @@ class WholeLoop(FakeEngine):
 
 @pytest.fixture(scope="module")
 def image(photograph: Image) -> Image:
-    return photograph[:48, :80]
+    return photograph[:64, :96]
 
 
 def test_a_request_that_fits_is_handed_over_whole(
     open_with: Callable[..., Session], image: Image
 ) -> None:
     engine = WholeLoop(96)
-    result = open_with(engine).deblur(image[:33], steps=3, samples=2, seed=5, return_std=True)
+    result = open_with(engine).deblur(image[:50], steps=3, samples=2, seed=5, return_std=True)
     (request,) = engine.requests
-    assert request.images.shape == (1, 48, 80, 3)
+    assert request.images.shape == (1, 64, 96, 3)
     assert (request.samples, request.seed, request.table.steps) == (2, 5, 3)
     assert (request.want_std, request.want_samples) == (True, False)
-    host = Session(engine="fake").deblur(image[:33], steps=3, samples=2, seed=5, return_std=True)
+    host = Session(engine="fake").deblur(image[:50], steps=3, samples=2, seed=5, return_std=True)
     assert np.array_equal(result[0], host[0])
     assert result[1] == pytest.approx(host[1], abs=1e-3)
 
@@ -74,7 +74,7 @@ def test_a_batch_that_does_not_fit_is_handed_over_one_by_one(
 def test_a_picture_beyond_the_profile_is_cut_into_tiles_that_fit(
     open_with: Callable[..., Session], image: Image
 ) -> None:
-    engine = WholeLoop(32)
+    engine = WholeLoop(64)
     result = open_with(engine).deblur(image, steps=2, samples=1)
     assert engine.requests == []
     whole = Session(engine="fake").deblur(image, steps=2, samples=1)
@@ -86,7 +86,7 @@ def test_a_picture_that_no_tile_makes_fit_is_refused_and_the_next_one_works(
 ) -> None:
     engine = WholeLoop(0)
     session = open_with(engine)
-    with pytest.raises(EngineError, match="takes neither 80x48 px nor any tile"):
+    with pytest.raises(EngineError, match="takes neither 96x64 px nor any tile"):
         session.deblur(image)
     engine.most_px = 96
     assert session.deblur(image).shape == image.shape

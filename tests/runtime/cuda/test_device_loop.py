@@ -164,7 +164,7 @@ def test_noise_that_does_not_fit_is_drawn_in_each_step_and_gives_the_same_pictur
 ) -> None:
     table = table_of(tiny, ANCESTRAL)
     little = make()
-    little.driver.capacity = 200_000
+    little.driver.capacity = 800_000
     for _ in range(2):
         request = Request(images[:1], table, 6, 4)
         found, expected = little.loop.run(request), bench.loop.run(request)
@@ -187,7 +187,7 @@ def test_growing_scratch_memory_recaptures_what_was_captured_over_the_old(
 ) -> None:
     table = table_of(tiny, SOLVER)
     small, large = (
-        Request(photograph[None, :side, :side].copy(), table, 1, 0) for side in (32, 96)
+        Request(photograph[None, :side, :side].copy(), table, 1, 0) for side in (32, 64)
     )
     first = bench.loop.run(small).images
     for request in (small, small, large, small, small):

@@ -194,8 +194,8 @@ def test_a_failed_call_leaves_the_array_for_its_result_alone(
 def test_a_picture_that_needs_tiles_is_sent_to_the_host_by_its_error(
     session: Session, driver: HostDriver, photograph: Image
 ) -> None:
-    large = photograph[:80, :96]
-    with pytest.raises(EngineError, match=r"96x80 px on the GPU does not fit.*\.cpu\(\)"):
+    large = photograph[:96, :128]
+    with pytest.raises(EngineError, match=r"128x96 px on the GPU does not fit.*\.cpu\(\)"):
         session.deblur(ByDlpack(driver, large), **OPTIONS)
     assert session.deblur(large, **OPTIONS).shape == large.shape
 

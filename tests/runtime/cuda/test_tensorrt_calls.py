@@ -196,7 +196,7 @@ def test_the_engine_gives_the_sessions_picture_as_single_calls_and_as_a_graph(
     library: Library, bundle: Bundle, photograph: NDArray[np.uint8]
 ) -> None:
     engine = open_it(bundle, library, graph="on")
-    image = photograph[40:56, 180:196].copy()
+    image = photograph[40:72, 180:212].copy()
     with Session(bundle.directory, engine="onnx-cpu") as session:
         expected = session.deblur(image, steps=0)
     for stages in (3, 1, 1):

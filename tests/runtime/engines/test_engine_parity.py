@@ -38,9 +38,9 @@ def device(bundle: Bundle) -> DeviceEngine:
 
 @pytest.fixture(scope="module")
 def planes() -> Floats:
-    """z, y, noise and previous, float32 (4, 1, 3, 32, 48)."""
+    """z, y, noise and previous, float32 (4, 1, 3, 32, 64)."""
     rng = np.random.default_rng(0)
-    return rng.standard_normal((4, 1, 3, 32, 48)).astype(np.float32) * np.float32(0.3)
+    return rng.standard_normal((4, 1, 3, 32, 64)).astype(np.float32) * np.float32(0.3)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_a_loop_that_stays_on_the_device_gives_the_same(
     table = type(table)(table.start, table.rows[-steps:])
 
     def noise(step: int) -> Floats:
-        return normals(0, 0, step, 32, 48)[None]
+        return normals(0, 0, step, 32, 64)[None]
 
     assert isinstance(device, SamplingEngine)
     sampled = device.sample(table, planes[1], noise, lambda _: nullcontext())
@@ -103,7 +103,7 @@ def test_a_loop_that_stays_on_the_device_gives_the_same(
 def test_threads_do_not_share_arrays_on_the_device(
     device: DeviceEngine, reference: Engine, planes: Floats
 ) -> None:
-    pictures = [planes[index, :, :, : 16 * rows] for index in range(4) for rows in (1, 2)]
+    pictures = [planes[index, :, :, : 32 * rows] for index in range(4) for rows in (1, 2)]
     pictures = [np.ascontiguousarray(picture) for picture in pictures] * 2
     with ThreadPoolExecutor(3) as pool:
         guesses = list(pool.map(device.predict, pictures))
@@ -119,5 +119,5 @@ def test_a_shape_that_no_graph_takes_is_an_engine_error_and_the_next_works(
         pytest.importorskip("openvino")
     engine = open_engine(name, bundle)
     with pytest.raises(EngineError, match="failed on y"):
-        engine.predict(np.zeros((1, 4, 32, 48), np.float32))
+        engine.predict(np.zeros((1, 4, 32, 64), np.float32))
     assert engine.predict(planes[1]).shape == planes[1].shape
