@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <exiv2/exiv2.hpp>
+#include <sstream>
 #include <stdexcept>
+#include <utility>
 
 namespace {
 
@@ -21,21 +23,11 @@ constexpr std::size_t kLongestExifInJpeg = 65'527;  // one segment, less its len
 #if EXIV2_TEST_VERSION(0, 28, 0)
 using Size = std::size_t;
 
-Bytes profile_of(const Exiv2::Image& image) {
-    const Exiv2::DataBuf& profile = image.iccProfile();
-    return {profile.c_data(), profile.c_data() + profile.size()};
-}
-
 void set_profile(Exiv2::Image& image, const Bytes& profile) {
     image.setIccProfile(Exiv2::DataBuf(profile.data(), profile.size()), false);
 }
 #else
 using Size = long;
-
-Bytes profile_of(Exiv2::Image& image) {
-    const Exiv2::DataBuf& profile = *image.iccProfile();
-    return {profile.pData_, profile.pData_ + profile.size_};
-}
 
 void set_profile(Exiv2::Image& image, const Bytes& profile) {
     Exiv2::DataBuf copy(profile.data(), static_cast<Size>(profile.size()));
@@ -62,7 +54,7 @@ int orientation_of(const Exiv2::ExifData& exif) {
     return found == exif.end() || found->count() == 0 ? 1 : static_cast<int>(found->toFloat());
 }
 
-Bytes encoded(const Exiv2::ExifData& exif) {
+Bytes encoded(Exiv2::ExifData exif) {
     Exiv2::Blob block;
     if (!exif.empty()) {
         Exiv2::ExifParser::encode(block, Exiv2::littleEndian, exif);
@@ -75,7 +67,14 @@ Bytes upright(Exiv2::ExifData exif) {
     if (exif.findKey(Exiv2::ExifKey(kOrientation)) != exif.end()) {
         exif[kOrientation] = std::uint16_t{1};
     }
-    return encoded(exif);
+    return encoded(std::move(exif));
+}
+
+Bytes profile_in(Exiv2::Image& image) {
+    std::ostringstream profile;
+    image.printStructure(profile, Exiv2::kpsIccProfile);
+    const std::string bytes = profile.str();
+    return {bytes.begin(), bytes.end()};
 }
 
 Bytes content_of(Exiv2::BasicIo& io) {
@@ -145,12 +144,10 @@ Metadata read_metadata(const Bytes& file) {
         if (!is_one_of(kTypes, image->mimeType())) {
             return metadata;
         }
+        metadata.colour_profile = profile_in(*image);  // before a damaged EXIF block throws
         image->readMetadata();
         metadata.orientation = orientation_of(image->exifData());
         metadata.exif = upright(image->exifData());
-        if (image->iccProfileDefined()) {
-            metadata.colour_profile = profile_of(*image);
-        }
     } catch (const std::exception&) {
         // What it has not read by now is damaged, or of a format that it does not know.
     }
@@ -179,6 +176,6 @@ Metadata describing(const std::string& text) {
     Exiv2::ExifData exif;
     exif[kDescription] = text;
     Metadata metadata;
-    metadata.exif = encoded(exif);
+    metadata.exif = encoded(std::move(exif));
     return metadata;
 }
