@@ -6,6 +6,8 @@
 #include <array>
 #include <cctype>
 #include <fstream>
+#include <iostream>
+#include <opencv2/core/utils/logger.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 #include <optional>
@@ -96,7 +98,23 @@ std::string depth_name(int depth) {
     return at < names.size() ? names[at] : cv::typeToString(depth);
 }
 
+/// Keeps OpenCV quiet while it decodes: our errors name the cause. Its log is one thing, what some
+/// decoders of 4.6 write is another.
+class Quiet {
+public:
+    Quiet() : errors_(std::cerr.rdbuf(nullptr)) {
+        cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
+    }
+    ~Quiet() { std::cerr.rdbuf(errors_); }
+    Quiet(const Quiet&) = delete;
+    Quiet& operator=(const Quiet&) = delete;
+
+private:
+    std::streambuf* errors_;
+};
+
 cv::Mat decode(const fs::path& path, const Bytes& data, int flags) {
+    const Quiet quiet;
     cv::Mat picture;
     try {
         picture = cv::imdecode(data, flags);

@@ -64,7 +64,9 @@ def files_in(folder: Path) -> list[str]:
 
 
 def _answer(code: int, out: str, err: str) -> Answer:
-    lines = (re.sub(f"^({re.escape(PROGRAM)}|dvsr-deblur): ", "", line) for line in err.splitlines())
+    lines = (
+        re.sub(f"^({re.escape(PROGRAM)}|dvsr-deblur): ", "", line) for line in err.splitlines()
+    )
     return Answer(code, _TIMES.sub("", out), "\n".join(lines))
 
 

@@ -39,6 +39,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory, photograph: Image) -> Pat
     (folder / "bad").mkdir()
     shutil.copy(folder / "a.png", folder / "bad" / "good.png")
     (folder / "bad" / "cut.png").write_bytes((folder / "a.png").read_bytes()[:60])
+    for name in ("half1.bmp", "half2.jpeg", "half3.tiff", "half4.webp"):
+        encoded = cv2.imencode(Path(name).suffix, photograph[:32, :32])[1].tobytes()
+        (folder / "bad" / name).write_bytes(encoded[: len(encoded) // 2])
     (folder / "bad" / "empty.png").write_bytes(b"")
     (folder / "bad" / "noise.jpg").write_bytes(b"no picture")
     cv2.imwrite(str(folder / "bad" / "deep.png"), np.zeros((4, 4, 3), np.uint16))

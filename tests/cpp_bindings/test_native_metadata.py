@@ -75,7 +75,12 @@ def tags(path: Path) -> list[object]:
     ],
 )
 def test_metadata_and_pixels_are_those_of_python(
-    both: BothTools, small_bundle: Path, photograph: Image, source: str, target: str, orientation: int
+    both: BothTools,
+    small_bundle: Path,
+    photograph: Image,
+    source: str,
+    target: str,
+    orientation: int,
 ) -> None:
     save(both.native / f"in{source}", photograph[:24, :41], orientation)
     paths = [both.native / f"{side}{target}" for side in ("native", "python")]
@@ -99,7 +104,9 @@ def test_a_transparent_webp_keeps_its_profile(
     alpha = np.arange(15 * 21, dtype=np.uint8).reshape(15, 21)
     clear = np.dstack([photograph[:15, :21], alpha])
     PIL.Image.fromarray(clear).save(both.native / "in.png", icc_profile=PROFILE)
-    assert both.ask_native("in.png", "-o", "o.webp", "--bundle", small_bundle, "--steps", 0).code == 0
+    assert (
+        both.ask_native("in.png", "-o", "o.webp", "--bundle", small_bundle, "--steps", 0).code == 0
+    )
     written = PIL.Image.open(both.native / "o.webp")
     assert (written.mode, written.size, written.info["icc_profile"]) == ("RGBA", (21, 15), PROFILE)
     np.testing.assert_array_equal(np.asarray(written)[:, :, 3], alpha)
