@@ -56,6 +56,9 @@ def both(tool: Path, pictures: Path, tmp_path: Path) -> BothTools:
     return BothTools(tool, tmp_path / "native", tmp_path / "python")
 
 
+# The last of several values counts, for both.
+LIGHT = ("--engine", "fake")
+
 WRITTEN = [
     "in -o out",
     "in a.png -o out --timings",
@@ -79,13 +82,15 @@ WRITTEN = [
     "clear.png -o out.jpg",
     "clear.png -o out/clear.webp/",
     "a.png -o sharp.png --memory 1",
+    "a.png -o sharp.png --engine onnx-cpu",
+    "a.png -o sharp.png --engine auto --seed +7",
 ]
 
 
 @pytest.mark.parametrize("line", WRITTEN)
 def test_the_same_is_written_and_said(both: BothTools, small_bundle: Path, line: str) -> None:
     steps = () if "--std" in line else ("--steps", 0)
-    native, python = both.ask(*line.split(), "--bundle", small_bundle, *steps)
+    native, python = both.ask("--bundle", small_bundle, *LIGHT, *steps, *line.split())
     assert native == python
     assert native.code in (0, 1)
     assert files_in(both.native) == files_in(both.python)
@@ -131,9 +136,16 @@ REFUSED = [
 
 @pytest.mark.parametrize("line", REFUSED)
 def test_the_same_is_refused(both: BothTools, small_bundle: Path, line: str) -> None:
-    bundle = () if "--bundle" in line or "--steps" in line[-7:] else ("--bundle", small_bundle)
-    native, python = both.ask(*bundle, *line.split())
+    native, python = both.ask("--bundle", small_bundle, *LIGHT, *line.split())
     assert native == python
     assert (native.code, native.out) == (2, "")
     assert len(native.err.splitlines()) == 1
     assert files_in(both.native) == files_in(both.python)
+
+
+def test_an_unknown_engine_is_refused(both: BothTools, small_bundle: Path) -> None:
+    answers = both.ask("a.png", "-o", "out.png", "--bundle", small_bundle, "--engine", "abacus")
+    # Which engines there are is each side's own.
+    assert {(answer.code, answer.err.partition(" of ")[0]) for answer in answers} == {
+        (2, "got engine 'abacus'; wanted is auto or one")
+    }

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from runtime.batch.journal import NAME
 
 Image = NDArray[np.uint8]
-QUICK = ("--steps", 0)
+QUICK = ("--engine", "fake", "--steps", 0)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ STEPS: list[tuple[Callable[[Path], None], str, str]] = [
     (forget, "in", "1 written to out, 2 there already"),
     (cut, "in", "1 written to out, 2 there already"),
     (change, "in --timings", "1 written to out, 2 there already"),
-    (nothing, "in --seed 1 --samples 2 --engine onnx-cpu", "engine auto, now onnx-cpu; samples"),
+    (nothing, "in --seed 1 --samples 2 --engine onnx-cpu", "(engine fake, now onnx-cpu; samples"),
     (nothing, "in --compare", "3 written"),
     (nothing, "in/a.png --seed 1 --overwrite", "in/a.png -> out/a.png"),
     (nothing, "in --seed 1", "holds 2 of the pictures to be written already, such as b.png"),
@@ -96,7 +96,7 @@ def test_a_folder_has_the_same_history(both: BothTools, small_bundle: Path) -> N
     for happen, line, part in STEPS:
         for folder in (both.native, both.python):
             happen(folder)
-        native, python = both.ask(*line.split(), "-o", "out", "--bundle", small_bundle, *QUICK)
+        native, python = both.ask("-o", "out", "--bundle", small_bundle, *QUICK, *line.split())
         assert native == python
         assert part in native.out + native.err
         assert files_in(both.native) == files_in(both.python)
