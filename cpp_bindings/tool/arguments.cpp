@@ -2,51 +2,131 @@
 
 #include <CLI/CLI.hpp>
 #include <charconv>
+#include <cstdio>
+#include <stdexcept>
+#include <utility>
 
 namespace {
 
-/// A seed as Python takes it: CLI11 itself would wrap a negative one around.
-std::uint64_t parse_seed(const std::string& text) {
-    std::uint64_t seed = 0;
+/// A command line that nothing can be made of.
+class UsageError : public std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+enum class Reading { whole, out_of_range, none };
+
+/// `text` as an integer, with a sign perhaps: CLI11 itself would wrap a negative one around.
+template <typename Number>
+Reading read_integer(const std::string& text, Number& number) {
+    const char* begin = text.data() + (text.compare(0, 1, "+") == 0 ? 1 : 0);
     const char* end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, seed);
-    if (error != std::errc() || stop != end) {
-        throw dvsr::Error(dvsr::ErrorKind::option,
-                          "got seed " + text + "; wanted is an integer from 0 to 2**64 - 1");
+    const auto [stop, error] = std::from_chars(begin, end, number);
+    if (error == std::errc::result_out_of_range && stop == end) {
+        return Reading::out_of_range;
     }
-    return seed;
+    return error == std::errc() && stop == end ? Reading::whole : Reading::none;
 }
 
-void add_options(CLI::App& app, Arguments& arguments, std::string& seed) {
-    app.add_option("IN", arguments.pictures, "pictures, or folders of pictures")->required();
-    app.add_option("-o,--output", arguments.output, "folder, or the file of one picture");
-    app.add_option("--steps", arguments.options.steps,
-                   "diffusion steps of a table of the bundle; 0: predictor alone");
-    app.add_option("--samples", arguments.options.samples,
-                   "how many sampled pictures are averaged");
-    app.add_option("--seed", seed, "same seed, same picture (default: 0)");
-    app.add_option("--preset", arguments.options.preset, "a sampling preset of the bundle");
+[[noreturn]] void refuse_integer(const std::string& option, const std::string& text) {
+    throw UsageError("argument " + option + ": invalid int value: '" + text + "'");
+}
+
+std::int64_t parse_integer(const std::string& option, const std::string& text) {
+    std::int64_t number = 0;
+    if (read_integer(text, number) != Reading::whole) {
+        refuse_integer(option, text);
+    }
+    return number;
+}
+
+std::uint64_t parse_seed(const std::string& text) {
+    std::uint64_t seed = 0;
+    std::int64_t negative = 0;
+    if (read_integer(text, seed) == Reading::whole) {
+        return seed;
+    }
+    if (read_integer(text, negative) == Reading::none) {
+        refuse_integer("--seed", text);
+    }
+    throw dvsr::Error(dvsr::ErrorKind::option,
+                      "got seed " + text + "; wanted is an integer from 0 to 2**64 - 1");
+}
+
+/// An option that takes an integer, the last one given.
+template <typename Number>
+void add_integer(CLI::App& app, const std::string& name, Number& number, const char* help) {
+    const auto parse = [name, &number](const std::string& text) {
+        number = parse_integer(name, text);
+    };
+    app.add_option_function<std::string>(name, parse, help)->take_last()->type_name("INT");
+}
+
+void add_options(CLI::App& app, Arguments& arguments) {
+    dvsr::Options& options = arguments.options;
+    app.add_option("IN", arguments.pictures, "pictures, folders of pictures, or patterns");
+    app.add_option("-o,--output", arguments.output, "folder, or the file of one picture")
+        ->take_last();
+    add_integer(app, "--steps", options.steps,
+                "diffusion steps, of a table of the bundle; 0: predictor alone");
+    add_integer(app, "--samples", options.samples, "how many sampled pictures are averaged");
+    const auto take_seed = [&](const std::string& text) { options.seed = parse_seed(text); };
+    app.add_option_function<std::string>("--seed", take_seed,
+                                         "same seed, same picture (default: 0)")
+        ->take_last()
+        ->type_name("INT");
+    app.add_option("--preset", options.preset, "a sampling preset of the bundle")->take_last();
     app.add_option("--bundle", arguments.bundle,
-                   "bundle directory, or the name of a shipped bundle");
-    app.add_option("--engine", arguments.engine, "auto or an engine's name (default: auto)");
-    app.add_option("--memory", arguments.memory_mib,
-                   "cut pictures into tiles to stay within this many MiB");
+                   "bundle directory, or the name of a shipped bundle")
+        ->take_last();
+    app.add_option("--engine", arguments.engine, "auto, or an engine's name (default: auto)")
+        ->take_last();
+    add_integer(app, "--memory", arguments.memory_mib,
+                "cut pictures into tiles to stay within this many MiB");
     app.add_flag("--compare", arguments.compare, "write before and after side by side, too");
     app.add_flag("--std", arguments.std, "write a heat map of where the samples differ, too");
+    app.add_flag("--overwrite", arguments.overwrite, "do pictures again that are in OUT already");
     app.add_flag("--timings", arguments.timings, "print milliseconds by stage");
-    app.add_option("--bench", arguments.bench_runs,
-                   "deblur each picture this often and print the percentiles of the times");
-    app.add_option("--warm-up", arguments.warm_up, "runs before --bench counts (default: 2)");
+    add_integer(app, "--bench", arguments.bench_runs,
+                "deblur each picture this often and print the percentiles of the times");
+    add_integer(app, "--warm-up", arguments.warm_up, "runs before --bench counts (default: 2)");
     app.set_version_flag("--version", std::string("dvsr-edge ") + dvsr::version());
+    app.allow_extras();
 }
 
 void check(const Arguments& arguments, const CLI::App& app) {
-    if (app.count("--bench") == 0 && arguments.output.empty()) {
-        throw CLI::RequiredError("-o,--output");
+    const bool benches = app.count("--bench") != 0;
+    std::string missing = arguments.pictures.empty() ? "IN" : "";
+    if (!benches && app.count("--output") == 0) {
+        missing += missing.empty() ? "-o/--output" : ", -o/--output";
     }
-    if (app.count("--bench") != 0 && (arguments.bench_runs < 1 || arguments.warm_up < 0)) {
-        throw CLI::ValidationError("--bench and --warm-up",
-                                   "wanted are at least 1 run and no negative warm-up");
+    if (!missing.empty()) {
+        throw UsageError("the following arguments are required: " + missing);
+    }
+    std::string unknown;
+    for (const std::string& argument : app.remaining()) {
+        unknown += " " + argument;
+    }
+    if (!unknown.empty()) {
+        throw UsageError("unrecognized arguments:" + unknown);
+    }
+    if (benches && (arguments.bench_runs < 1 || arguments.warm_up < 0)) {
+        throw UsageError("wanted are at least 1 run for --bench and no negative --warm-up");
+    }
+}
+
+/// What CLI11 refuses to parse: of the options here, those whose value lacks.
+UsageError without_value(const CLI::ArgumentMismatch& error) {
+    std::string option = error.what();
+    option.resize(option.find(':'));
+    option = option == "--output" ? "-o/--output" : option;
+    return UsageError("argument " + option + ": expected one argument");
+}
+
+void parse(CLI::App& app, int argc, const char* const* argv) {
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ArgumentMismatch& error) {
+        throw without_value(error);
     }
 }
 
@@ -54,18 +134,21 @@ void check(const Arguments& arguments, const CLI::App& app) {
 
 Parsed parse_arguments(int argc, const char* const* argv) {
     CLI::App app("Deblur photographs with a DvSR bundle.", "dvsr-deblur");
-    app.footer("Example: dvsr-deblur blurred.jpg -o sharp.png --samples 4");
+    app.footer(
+        "Exit code: 0 all pictures are there, 1 some failed, 2 wrong arguments. "
+        "Example: dvsr-deblur holiday -o sharp --samples 4");
     Parsed parsed;
-    std::string seed = "0";
-    add_options(app, parsed.arguments, seed);
+    add_options(app, parsed.arguments);
+    parsed.done = true;
+    parsed.exit_code = 2;
     try {
-        app.parse(argc, argv);
+        parse(app, argc, argv);
         check(parsed.arguments, app);
+        parsed.done = false;
+    } catch (const UsageError& error) {
+        std::fprintf(stderr, "dvsr-deblur: %s; see --help\n", error.what());
     } catch (const CLI::ParseError& answer) {
-        parsed.done = true;
         parsed.exit_code = app.exit(answer) == 0 ? 0 : 2;
-        return parsed;
     }
-    parsed.arguments.options.seed = parse_seed(seed);
     return parsed;
 }

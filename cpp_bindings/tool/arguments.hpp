@@ -18,6 +18,7 @@ struct Arguments {
     dvsr::Options options;
     bool compare = false;
     bool std = false;
+    bool overwrite = false;
     bool timings = false;
     std::int64_t bench_runs = 0;
     std::int64_t warm_up = 2;
@@ -30,6 +31,6 @@ struct Parsed {
     Arguments arguments;
 };
 
-/// Parse the command line; prints help and usage errors itself. Throws dvsr::Error (option) for a
-/// seed out of range.
+/// Parse the command line; prints help and usage errors itself, these in the words of Python's
+/// argparse. Throws dvsr::Error (option) for a seed out of range.
 Parsed parse_arguments(int argc, const char* const* argv);

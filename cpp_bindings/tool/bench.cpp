@@ -49,8 +49,9 @@ double percentile(std::vector<double> values, double share) {
     return values[static_cast<std::size_t>(std::max(rank, 1.0)) - 1];
 }
 
-void bench(const dvsr::Session& session, const Arguments& arguments) {
-    for (const auto& path : arguments.pictures) {
+void bench(const dvsr::Session& session, const std::vector<std::filesystem::path>& pictures,
+           const Arguments& arguments) {
+    for (const auto& path : pictures) {
         const cv::Mat image = read_photograph(path).image;
         const std::vector<dvsr::Timings> runs = measure(session, image, arguments);
         std::printf("%s: %dx%d px, %lld warm-up, %zu runs, dvsr-edge %s\n", path.c_str(),

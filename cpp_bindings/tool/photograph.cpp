@@ -5,17 +5,16 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <fstream>
+#include <iostream>
+#include <opencv2/core/utils/logger.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
+#include <optional>
 #include <string>
 
 #include "dvsr/error.hpp"
 #include "whole_file.hpp"
-
-// Since 5.0 OpenCV hands out the colour profile of a file.
-#if CV_VERSION_MAJOR >= 5
-#define DVSR_OPENCV_HAS_PROFILES
-#endif
 
 namespace {
 
@@ -25,6 +24,12 @@ using Bytes = std::vector<std::uint8_t>;
 constexpr std::array<const char*, 4> kSuffixesWithAlpha = {".png", ".tif", ".tiff", ".webp"};
 constexpr std::array<const char*, 7> kSuffixes = {".bmp", ".jpeg", ".jpg", ".png",
                                                   ".tif", ".tiff", ".webp"};
+
+const std::string kPngSignature = "\x89PNG\r\n\x1a\n";
+const std::string kPngEnd(
+    "\0\0\0\0IEND\xae"
+    "B`\x82",
+    12);
 
 [[noreturn]] void refuse(const std::string& message) {
     throw dvsr::Error(dvsr::ErrorKind::image, message);
@@ -64,34 +69,20 @@ bool starts_with(const Bytes& data, const std::string& text) {
                       [](char l, std::uint8_t b) { return same(b, l); });
 }
 
-/// A PNG without its end, or a JPEG whose last scan has no end. The decoders would make a half
-/// grey picture of these and complain on their own.
+/// Whether the end of a PNG or JPEG is missing. Decoders print their own complaint about it, and
+/// some fill a JPEG's missing part with grey.
 bool is_truncated(const Bytes& data) {
-    if (starts_with(data, "\x89PNG\r\n\x1a\n")) {
-        const auto tail = std::min<std::ptrdiff_t>(64, static_cast<std::ptrdiff_t>(data.size()));
-        return !contains(data.end() - tail, data.end(), "IEND");
+    const auto size = static_cast<std::ptrdiff_t>(data.size());
+    if (starts_with(data, kPngSignature)) {
+        return !contains(data.end() - std::min<std::ptrdiff_t>(64, size), data.end(), "IEND");
     }
-    if (starts_with(data, "\xFF\xD8\xFF")) {
-        const std::string scan = "\xFF\xDA";
-        const auto last = std::find_end(data.begin(), data.end(), scan.begin(), scan.end(), same);
-        return !contains(last, data.end(), "\xFF\xD9");
-    }
-    return false;
+    // A thumbnail has an end marker too, but at the file's start.
+    return starts_with(data, "\xFF\xD8\xFF") &&
+           !contains(data.begin() + size / 2, data.end(), "\xFF\xD9");
 }
-
-#if !defined(DVSR_OPENCV_HAS_PROFILES)
-bool has_profile(const Bytes& data) {
-    for (const char* mark : {"iCCP", "ICC_PROFILE", "ICCP"}) {
-        if (contains(data.begin(), data.end(), mark)) {
-            return true;
-        }
-    }
-    return false;
-}
-#endif
 
 Bytes read_picture(const fs::path& path) {
-    Bytes data = read_whole(path);
+    Bytes data = read_whole(path, "give a picture file");
     if (data.empty() || is_truncated(data)) {
         refuse(path.string() + " is " + (data.empty() ? "empty" : "truncated") +
                "; wanted is a whole picture");
@@ -107,7 +98,23 @@ std::string depth_name(int depth) {
     return at < names.size() ? names[at] : cv::typeToString(depth);
 }
 
+/// Keeps OpenCV quiet while it decodes: our errors name the cause. Its log is one thing, what some
+/// decoders of 4.6 write is another.
+class Quiet {
+public:
+    Quiet() : errors_(std::cerr.rdbuf(nullptr)) {
+        cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
+    }
+    ~Quiet() { std::cerr.rdbuf(errors_); }
+    Quiet(const Quiet&) = delete;
+    Quiet& operator=(const Quiet&) = delete;
+
+private:
+    std::streambuf* errors_;
+};
+
 cv::Mat decode(const fs::path& path, const Bytes& data, int flags) {
+    const Quiet quiet;
     cv::Mat picture;
     try {
         picture = cv::imdecode(data, flags);
@@ -134,19 +141,40 @@ cv::Mat upright_alpha(const cv::Mat& stored, const cv::Mat& image) {
     return alpha;
 }
 
-void find_profile(const Bytes& data, Photograph& photograph) {
-#if defined(DVSR_OPENCV_HAS_PROFILES)
-    std::vector<int> kinds;
-    std::vector<Bytes> payloads;
-    cv::imdecodeWithMetadata(data, kinds, payloads, cv::IMREAD_COLOR);
-    for (std::size_t at = 0; at < kinds.size(); ++at) {
-        if (kinds[at] == cv::IMAGE_METADATA_ICCP) {
-            photograph.colour_profile = payloads[at];
-        }
+/// `picture` as EXIF's `orientation` wants it: mirrored at a diagonal first, then at its axes.
+cv::Mat turned(const cv::Mat& picture, int orientation) {
+    constexpr int kLeftRight = 1, kUpDown = 0, kBoth = -1;
+    cv::Mat result = picture;
+    if (orientation >= 5 && orientation <= 8) {
+        cv::transpose(picture, result);
     }
-#else
-    photograph.profile_lost = has_profile(data);
-#endif
+    const auto flip = [&](int axes) { cv::flip(result, result, axes); };
+    switch (orientation) {
+        case 2:
+        case 6:
+            flip(kLeftRight);
+            break;
+        case 3:
+        case 7:
+            flip(kBoth);
+            break;
+        case 4:
+        case 8:
+            flip(kUpDown);
+            break;
+        default:
+            break;
+    }
+    return result;
+}
+
+/// The colours, upright: not every OpenCV turns every format.
+cv::Mat decode_upright(const fs::path& path, const Bytes& data, std::optional<int> orientation) {
+    if (!orientation) {
+        return decode(path, data, cv::IMREAD_COLOR);
+    }
+    return turned(decode(path, data, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION),
+                  *orientation);
 }
 
 cv::Mat stored_channels(const Photograph& photograph) {
@@ -165,17 +193,11 @@ cv::Mat stored_channels(const Photograph& photograph) {
 }
 
 bool encode(const std::string& suffix, const Photograph& photograph, Bytes& encoded) {
-    const cv::Mat pixels = stored_channels(photograph);
     try {
-#if defined(DVSR_OPENCV_HAS_PROFILES)
-        if (!photograph.colour_profile.empty() && suffix != ".bmp") {
-            const std::vector<int> kinds{cv::IMAGE_METADATA_ICCP};
-            const std::vector<Bytes> payloads{photograph.colour_profile};
-            return cv::imencodeWithMetadata(suffix, pixels, kinds, payloads, encoded);
-        }
-#endif
-        return cv::imencode(suffix, pixels, encoded);
-    } catch (const cv::Exception&) {
+        const bool done = cv::imencode(suffix, stored_channels(photograph), encoded);
+        encoded = with_metadata(encoded, suffix, photograph.metadata);
+        return done;
+    } catch (const std::exception&) {
         return false;
     }
 }
@@ -191,12 +213,13 @@ Photograph read_photograph(const fs::path& path) {
                " samples; wanted are 8 bits a channel: convert it first");
     }
     Photograph photograph;
-    cv::cvtColor(decode(path, data, cv::IMREAD_COLOR), photograph.image, cv::COLOR_BGR2RGB);
+    photograph.metadata = read_metadata(data);
+    cv::cvtColor(decode_upright(path, data, photograph.metadata.orientation), photograph.image,
+                 cv::COLOR_BGR2RGB);
     photograph.grayscale = stored.channels() == 1;
     if (stored.channels() == 4) {
         photograph.alpha = upright_alpha(stored, photograph.image);
     }
-    find_profile(data, photograph);
     return photograph;
 }
 
@@ -208,6 +231,15 @@ void write_photograph(const fs::path& path, const Photograph& photograph) {
                "; choose another suffix");
     }
     write_whole(path, encoded);
+}
+
+bool is_whole_png(const fs::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::string begins(kPngSignature.size(), '\0'), ends(kPngEnd.size(), '\0');
+    file.read(begins.data(), static_cast<std::streamsize>(begins.size()));
+    file.seekg(-static_cast<std::streamoff>(ends.size()), std::ios::end);
+    file.read(ends.data(), static_cast<std::streamsize>(ends.size()));
+    return file && begins == kPngSignature && ends == kPngEnd;
 }
 
 bool is_picture_name(const fs::path& path) { return is_one_of(kSuffixes, lower_suffix(path)); }

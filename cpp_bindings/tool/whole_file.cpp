@@ -17,7 +17,8 @@ namespace fs = std::filesystem;
 
 [[noreturn]] void refuse(const std::string& what, const std::string& advice) {
     const std::string reason = std::strerror(errno);
-    throw dvsr::Error(dvsr::ErrorKind::image, what + ": " + reason + "; " + advice);
+    throw dvsr::Error(dvsr::ErrorKind::image,
+                      what + ": " + reason + (advice.empty() ? "" : "; ") + advice);
 }
 
 /// An open file that is closed at the end.
@@ -59,8 +60,8 @@ bool open_to_others(int file) {
 
 }  // namespace
 
-std::vector<std::uint8_t> read_whole(const fs::path& path) {
-    const auto fail = [&] { refuse("cannot read " + path.string(), "give a picture file"); };
+std::vector<std::uint8_t> read_whole(const fs::path& path, const std::string& advice) {
+    const auto fail = [&] { refuse("cannot read " + path.string(), advice); };
     const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     struct stat status {};
     if (file.number() < 0 || ::fstat(file.number(), &status) != 0) {

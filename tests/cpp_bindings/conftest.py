@@ -28,3 +28,12 @@ def tool() -> Path:
     if not path.is_file():
         pytest.skip(f"the tool dvsr-deblur is {HOW}")
     return path
+
+
+@pytest.fixture(scope="session")
+def tool_with_metadata(tool: Path) -> Path:
+    """The same, built with what reads and writes EXIF and colour profiles."""
+    cache = (BUILD / "CMakeCache.txt").read_text()
+    if "Exiv2_FOUND:INTERNAL=1" not in cache or "DVSR_WITH_EXIV2:BOOL=OFF" in cache:
+        pytest.skip("the tool was built without Exiv2; see cpp_bindings/README.md")
+    return tool
