@@ -153,14 +153,19 @@ void check_files(const Bundle& bundle) {
     }
 }
 
-}  // namespace
+void check_tables(const Bundle& bundle) {
+    const auto entry = bundle.manifest.files.find(kTables);
+    if (entry != bundle.manifest.files.end()) {
+        check_file(bundle.directory, entry->first, entry->second);
+    }
+}
 
-Bundle open_bundle(const fs::path& where) {
+Bundle open(const fs::path& where, void (*check)(const Bundle&)) {
     Bundle bundle;
     bundle.directory = find_bundle(where);
     const fs::path path = bundle.directory / kManifest;
     bundle.manifest = parse_manifest(read(path), path);
-    check_files(bundle);
+    check(bundle);
     const fs::path tables = bundle.directory / kTables;
     bundle.presets = parse_tables(read(tables), tables);
     if (bundle.presets.count(bundle.manifest.default_preset) == 0) {
@@ -169,6 +174,12 @@ Bundle open_bundle(const fs::path& where) {
     }
     return bundle;
 }
+
+}  // namespace
+
+Bundle open_bundle(const fs::path& where) { return open(where, check_files); }
+
+Bundle describe_bundle(const fs::path& where) { return open(where, check_tables); }
 
 const std::string& Bundle::preset_name(const std::string* name) const {
     const std::string& wanted = name == nullptr ? manifest.default_preset : *name;

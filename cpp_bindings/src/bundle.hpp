@@ -88,6 +88,9 @@ struct Bundle {
 /// Throws Error (bundle) where anything is missing, damaged, outside the directory, or too new.
 Bundle open_bundle(const std::filesystem::path& where);
 
+/// The same for who needs no graphs: they are not read, let alone checked.
+Bundle describe_bundle(const std::filesystem::path& where);
+
 /// The text of a `manifest.json`; `path` is for messages. Throws Error (bundle).
 Manifest parse_manifest(const std::string& text, const std::filesystem::path& path);
 

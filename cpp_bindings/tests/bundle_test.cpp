@@ -46,6 +46,15 @@ TEST_CASE("a file that was cut short is found by its checksum") {
     expect_refused(files, "is not the file that manifest.json describes (3 bytes");
 }
 
+TEST_CASE("a description leaves the graphs alone, but not the tables") {
+    const SmallBundle files;
+    fs::remove(files.path() / "step.onnx");
+    CHECK(dvsr::describe_bundle(files.path()).presets.size() == 2);
+    fs::resize_file(files.path() / "tables.json", 3);
+    expect_error(ErrorKind::bundle, "tables.json is not the file that manifest.json describes",
+                 [&] { dvsr::describe_bundle(files.path()); });
+}
+
 TEST_CASE("a file that is gone is named") {
     const SmallBundle files;
     fs::remove(files.path() / "step.onnx");

@@ -57,7 +57,7 @@ std::string shortened(const std::string& text) {
 bool operator==(const Recipe& one, const Recipe& other) { return fields(one) == fields(other); }
 
 Recipe make_recipe(const Arguments& arguments) {
-    const dvsr::Bundle bundle = dvsr::open_bundle(arguments.bundle);
+    const dvsr::Bundle bundle = dvsr::describe_bundle(arguments.bundle);
     const dvsr::Options& options = arguments.options;
     Recipe recipe;
     recipe.preset = bundle.preset_name(options.preset ? &*options.preset : nullptr);

@@ -57,8 +57,14 @@ def plan_batch(
     as ``photos/**/*.jpg``. ``output`` is a folder, or a file where one picture is named. Raises
     OptionError, ImageError and OutputError where it cannot be done as asked.
     """
-    folder = _output_folder(inputs, output)
-    pictures = _find_all(inputs, folder)
+    try:
+        folder = _output_folder(inputs, output)
+        pictures = _find_all(inputs, folder)
+    except OSError as error:
+        raise ImageError(
+            f"cannot look at {error.filename}: {error.strerror}; allow reading it, or name other "
+            "pictures"
+        ) from error
     if folder is None:
         targets = [Path(output)]
     else:

@@ -117,6 +117,13 @@ def test_a_picture_that_is_named_like_a_view_is_refused(folder: Path) -> None:
         plan_batch(["in"], "out", std=True)
 
 
+def test_a_name_that_the_system_refuses_to_look_up_is_an_error_of_the_picture(
+    folder: Path,
+) -> None:
+    with pytest.raises(ImageError, match=r"cannot look at x+: File name too long"):
+        plan_batch(["x" * 300], "out")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
 def test_a_folder_without_permission_is_refused(folder: Path) -> None:
     (folder / "locked").mkdir(mode=0o500)
