@@ -37,7 +37,7 @@ TEST_CASE("state that stays on the device gives the picture of state that is han
     const auto plain = dvsr::open_onnx_cpu_engine(bundle);
     dvsr::onnx::DeviceEngine bound(bundle, "bound", "Cpu", std::nullopt,
                                    dvsr::onnx::plain_options());
-    const dvsr::Planes y = picture(16, 32);
+    const dvsr::Planes y = picture(32, 64);
 
     dvsr::Planes guess = y, wanted = y;
     bound.predict(y, guess);
@@ -58,7 +58,7 @@ TEST_CASE("samples that go through an engine as one batch are those of one by on
     const auto plain = dvsr::open_onnx_cpu_engine(bundle);
     dvsr::onnx::DeviceEngine bound(bundle, "bound", "Cpu", std::nullopt,
                                    dvsr::onnx::plain_options());
-    const dvsr::Planes y = picture(32, 48);
+    const dvsr::Planes y = picture(64, 96);
     dvsr::Table table = bundle.presets.at("balanced").table;
     table.rows.resize(4);
     dvsr::NoiseFields fields(0);
@@ -86,7 +86,7 @@ TEST_CASE("single steps through bindings, which tiles take, are those of the CPU
     const auto plain = dvsr::open_onnx_cpu_engine(bundle);
     dvsr::onnx::DeviceEngine bound(bundle, "bound", "Cpu", std::nullopt,
                                    dvsr::onnx::plain_options());
-    const dvsr::Planes y = picture(16, 16);
+    const dvsr::Planes y = picture(32, 32);
     const dvsr::Engine::FloatRow row =
         dvsr::to_floats(bundle.presets.begin()->second.table.rows[0]);
     dvsr::Planes z = y, residual = y, z_wanted = y, residual_wanted = y;
