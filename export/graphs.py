@@ -91,6 +91,16 @@ def trace_step(model: Model, opset: int = OPSETS.start) -> TracedGraph:
     return _stating_shrinks(traced, model.denoiser)
 
 
+def free_picture(multiple_px: int) -> tuple[Tensor, dict[int, Any]]:
+    """A picture (N, 3, H, W) to trace with, and its dimensions that stay free, by their index."""
+    # The size rule becomes part of the exported shapes: 8 * rows, 8 * columns.
+    rows, columns = torch.export.Dim("rows", min=1), torch.export.Dim("columns", min=1)
+    batch = torch.export.Dim("batch", min=1)
+    free = {0: batch, 2: multiple_px * rows, 3: multiple_px * columns}
+    # Neither 0 nor 1 in any free dimension: torch would take those for constants.
+    return torch.zeros(2, 3, 3 * multiple_px, 4 * multiple_px), free
+
+
 def _stating_shrinks(traced: TracedGraph, network: nn.Module | None) -> TracedGraph:
     """With what was done to the activations of ``network`` among the model's properties."""
     if isinstance(network, TypedNetwork) and network.shrinks != 1.0:
@@ -106,13 +116,9 @@ def _trace(
     outputs: tuple[str, ...],
     opset: int,
 ) -> TracedGraph:
-    # The size rule becomes part of the exported shapes: 8 * rows, 8 * columns.
-    rows, columns = torch.export.Dim("rows", min=1), torch.export.Dim("columns", min=1)
-    batch = torch.export.Dim("batch", min=1)
-    picture = {0: batch, 2: multiple_px * rows, 3: multiple_px * columns}
-    # Neither 0 nor 1 in any free dimension: torch would take those for constants.
-    examples = {name: torch.zeros(2, 3, 3 * multiple_px, 4 * multiple_px) for name in inputs}
-    shapes: dict[str, Any] = dict.fromkeys(inputs, picture)
+    example, free = free_picture(multiple_px)
+    examples = {name: torch.clone(example) for name in inputs}
+    shapes: dict[str, Any] = dict.fromkeys(inputs, free)
     if "row" in inputs:
         examples["row"] = torch.zeros(len(COLUMNS))
         shapes["row"] = None

@@ -7,7 +7,7 @@ import io
 import torch
 from torch import nn
 
-from export.graphs import PredictorGraph, StepGraph
+from export.graphs import PredictorGraph, StepGraph, free_picture
 from runtime.bundle import Programs
 from runtime.samplers import COLUMNS
 from train.network import Model
@@ -25,13 +25,8 @@ def export_programs(model: Model) -> dict[str, bytes]:
 
 def _program(module: nn.Module, multiple_px: int, pictures: int) -> bytes:
     """``pictures`` inputs (N, 3, H, W), and the row of a table where there are several."""
-    rows, columns = torch.export.Dim("rows", min=1), torch.export.Dim("columns", min=1)
-    batch = torch.export.Dim("batch", min=1)
-    free = {0: batch, 2: multiple_px * rows, 3: multiple_px * columns}
-    # Neither 0 nor 1 in any free dimension: torch would take those for constants.
-    examples: list[torch.Tensor] = [
-        torch.zeros(2, 3, 3 * multiple_px, 4 * multiple_px) for _ in range(pictures)
-    ]
+    example, free = free_picture(multiple_px)
+    examples: list[torch.Tensor] = [torch.clone(example) for _ in range(pictures)]
     shapes: list[dict[int, object] | None] = [dict(free) for _ in range(pictures)]
     if pictures > 1:
         examples.append(torch.zeros(len(COLUMNS)))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,22 +34,34 @@ def photograph() -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of a very small network with random weights everywhere, the head included."""
+def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes checkpoints of networks 4 channels wide, with random weights everywhere.
+
+    The head, which starts at zero, is included. It takes fields of ModelConfig.
+    """
     import torch
 
     from train.checkpoint import FORMAT, Card, save_tensors
     from train.config import ModelConfig, TrainConfig
     from train.network import Model
 
-    torch.manual_seed(0)
-    config = TrainConfig(model=ModelConfig(predictor_channels=4, denoiser_channels=4))
-    model = Model(config.model)
-    for network in (model.predictor, model.denoiser):
-        torch.nn.init.normal_(network.head.weight, std=0.05)
-    path = tmp_path_factory.mktemp("checkpoint") / "model.safetensors"
-    save_tensors(path, model.state_dict(), Card(FORMAT, config, 0))
-    return path
+    def make(**fields: Any) -> Path:
+        torch.manual_seed(0)
+        config = TrainConfig(model=ModelConfig(predictor_channels=4, denoiser_channels=4, **fields))
+        model = Model(config.model)
+        for network in (model.predictor, model.denoiser):
+            torch.nn.init.normal_(network.head.weight, std=0.05)
+        path = tmp_path_factory.mktemp("checkpoint") / "model.safetensors"
+        save_tensors(path, model.state_dict(), Card(FORMAT, config, 0))
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def checkpoint(make_checkpoint: Callable[..., Path]) -> Path:
+    """A checkpoint of a very small network with random weights everywhere, the head included."""
+    return make_checkpoint()
 
 
 @pytest.fixture(scope="session")

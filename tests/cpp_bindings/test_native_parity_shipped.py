@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from agreement import check_same
 from damages import with_working_bytes
 from native_library import Library, NativeSession
@@ -25,9 +24,6 @@ import runtime
 from export.onnx import export
 from runtime.bundle import open_bundle
 from runtime.tiles import MIB, kept_bytes, portion_that_fits
-from train.checkpoint import FORMAT, Card, save_tensors
-from train.config import ModelConfig, TrainConfig
-from train.network import Model
 
 SHIPPED = Path(runtime.__file__).parent / "bundles" / "tiny"
 STEPS = {"balanced": 10, "distortion": 10, "paper-sa": 10, "perception": 500, "realtime": 2}
@@ -78,18 +74,13 @@ def calls() -> Iterator[object]:
 
 
 @pytest.fixture(scope="module")
-def thin_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def thin_bundle(
+    make_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A sixty-fourth of the shipped networks' work."""
-    directory = tmp_path_factory.mktemp("thin")
-    torch.manual_seed(0)
-    config = TrainConfig(model=ModelConfig(4, 4, unshuffle=4))
-    model = Model(config.model)
-    for network in (model.predictor, model.denoiser):
-        assert network is not None
-        torch.nn.init.normal_(network.head.weight, std=0.05)
-    save_tensors(directory / "model.safetensors", model.state_dict(), Card(FORMAT, config, 0))
-    export(directory / "model.safetensors", directory / "bundle")
-    return directory / "bundle"
+    target = tmp_path_factory.mktemp("thin") / "bundle"
+    export(make_checkpoint(unshuffle=4), target)
+    return target
 
 
 @pytest.fixture(scope="module")
