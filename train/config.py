@@ -54,6 +54,9 @@ class BlurConfig:
     back; ``identity_fraction`` of the samples stay unblurred and clean, so that a sharp picture is
     left as it is. Noise is in grey levels of 255.
 
+    ``drift_fraction`` of the shakes are drifts, of a speed that varies. ``video_fraction`` of the
+    samples are blurred as data sets of video are, by averaging frames (see train.data.blur).
+
     The rest is off unless its ``..._fraction``, the share of the blurred samples that get it, is
     above 0: camera roll about the picture's middle, of an extent up to ``longest_rotation_deg``
     (blur then varies over the picture); defocus by a disc of up to ``defocus_radius_px``;
@@ -78,6 +81,8 @@ class BlurConfig:
     highlight_from: int = 250
     restlessness_max: float = 0.3
     jerk_probability_max: float = 0.06
+    drift_fraction: float = 0.0
+    video_fraction: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise OptionError for an effect that is switched on without a strength."""
@@ -102,13 +107,16 @@ class DataConfig:
     """What is cut from the pictures: square crops with flips and quarter turns.
 
     Of the crops that are blurred on the fly, ``zoom_fraction`` are enlarged by up to ``zoom_max``
-    before: video frames are softer than photographs scaled down until they are sharp.
+    before, and all that are blurred like video: its frames are softer than photographs scaled down
+    until they are sharp. Of ``places`` drawn in a picture, that with most detail is taken: sky and
+    walls show no blur to learn from.
     """
 
     crop_px: int = 96
     blur: BlurConfig = field(default_factory=BlurConfig)
     zoom_fraction: float = 0.0
     zoom_max: float = 2.0
+    places: int = 1
 
     def __post_init__(self) -> None:
         """Raise OptionError for values out of their range."""
@@ -117,6 +125,8 @@ class DataConfig:
                 f"got zoom_fraction {self.zoom_fraction}, zoom_max {self.zoom_max}; wanted are "
                 "0 to 1 and 1 to 4"
             )
+        if self.places < 1:
+            raise OptionError(f"got {self.places} places for a crop; wanted is at least 1")
 
 
 @dataclass(frozen=True)
@@ -200,6 +210,14 @@ BLURS: dict[str, BlurConfig] = {
         highlight_fraction=0.5,
         highlight_gain_max=6.0,
         jpeg_fraction=0.3,
+    ),
+    # For photographs and for video, whose blur differs in light, centre and noise.
+    "mixed": BlurConfig(
+        longest_px=26.0,
+        drift_fraction=0.5,
+        video_fraction=0.5,
+        rotation_fraction=0.2,
+        longest_rotation_deg=0.6,
     ),
 }
 

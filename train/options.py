@@ -30,6 +30,9 @@ def add_recipe_options(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--zoom", type=float, metavar="FRACTION", help="share of the crops enlarged up to twice"
     )
+    parser.add_argument(
+        "--places", type=int, metavar="N", help="drawn for each crop; that with most detail counts"
+    )
     parser.add_argument("--steps", "--max-steps", type=int, help="of all stages together")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--crop", type=int, metavar="PX")
@@ -125,7 +128,13 @@ def _override(
     return _with(
         stage,
         model=model,
-        data=_with(stage.data, crop_px=arguments.crop, blur=blur, zoom_fraction=arguments.zoom),
+        data=_with(
+            stage.data,
+            crop_px=arguments.crop,
+            blur=blur,
+            zoom_fraction=arguments.zoom,
+            places=arguments.places,
+        ),
         batch=batch,
         learning_rate=None if rate is None else rate * stage.learning_rate / first.learning_rate,
         warmup_steps=arguments.warmup,

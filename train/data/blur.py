@@ -1,8 +1,10 @@
-"""Synthetic blur: camera shake and roll, defocus, clipped highlights, sensor noise, JPEG.
+"""Synthetic blur: camera motion, defocus, clipped highlights, sensor noise, JPEG.
 
-The path is a random walk with inertia, after Boracchi and Foi, "Modeling the Performance of Image
-Restoration from Motion Blur", 2012; light is averaged as a sensor does it, linearly. Everything
-here is a function of the generator handed in.
+A photograph's light is averaged as a sensor does it, linearly, and blur is centred on the sharp
+picture. Video blur, as data sets make it (Nah et al., "Deep Multi-scale Convolutional Neural
+Network for Dynamic Scene Deblurring", 2017), is the mean of frames, mostly of their grey levels,
+and the sharp picture is the frame in the middle of the exposure. Everything here is a function of
+the generator handed in.
 """
 
 from __future__ import annotations
@@ -14,13 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.config import BlurConfig
+from train.data.paths import camera_path, roll_path
 
 Array = NDArray[np.float32]
 Image = NDArray[np.uint8]
 
-_PATH_POINTS = 96
-_ROLL_SMOOTHING = 12
 _MOST_WARPS = 64
+
+# Which share of video blur is averaged as displayed, and what averaging frames leaves of the noise.
+_VIDEO_DISPLAY_LIGHT_FRACTION = 0.8
+_VIDEO_NOISE = 0.35
 
 
 def _srgb_to_linear_table() -> Array:
@@ -37,36 +42,6 @@ def _linear_to_srgb(linear: Array) -> Array:
     linear = np.clip(linear, 0.0, 1.0)
     high = 1.055 * np.power(linear, np.float32(1.0 / 2.4)) - 0.055
     return np.where(linear <= 0.0031308, 12.92 * linear, high).astype(np.float32)
-
-
-def shake_path(
-    rng: np.random.Generator,
-    extent_px: float,
-    config: BlurConfig = BlurConfig(),  # noqa: B008 (it is frozen)
-) -> NDArray[np.float64]:
-    """Positions (n, 2) of a shaking camera, in pixels (x, y), centred on their mean.
-
-    The longer side of the path's bounding box is ``extent_px``; ``config`` bounds its turns.
-    """
-    # Squared: most hands move smoothly, some tremble.
-    restlessness = config.restlessness_max * rng.uniform() ** 2
-    jerk_probability = config.jerk_probability_max * rng.uniform() ** 2
-    direction = rng.normal(size=2)
-    velocity = direction / np.linalg.norm(direction)
-    kicks = rng.normal(size=(_PATH_POINTS, 2)) * restlessness
-    jerks = rng.random(_PATH_POINTS) < jerk_probability
-    position = np.zeros(2)
-    path = np.empty((_PATH_POINTS, 2))
-    for index in range(_PATH_POINTS):
-        path[index] = position
-        velocity = velocity + kicks[index] - 0.02 * position / (1.0 + np.linalg.norm(position))
-        if jerks[index]:
-            velocity = -velocity + rng.normal(size=2)
-        # Inertia sets the speed within a stroke; a tremor of arbitrary speed would leave a blob.
-        velocity *= rng.uniform(0.8, 1.2) / max(float(np.linalg.norm(velocity)), 1e-6)
-        position = position + velocity
-    path -= path.mean(axis=0)
-    return path * (extent_px / max(float(np.ptp(path, axis=0).max()), 1e-6))
 
 
 def motion_kernel(path: NDArray[np.float64]) -> Array:
@@ -103,31 +78,37 @@ def blur_sample(
     config: BlurConfig,
     *,
     axis_px: tuple[float, float] | None = None,
+    like_video: bool = False,
 ) -> Image:
     """Blurred, noisy twin of ``sharp`` (H, W, 3) uint8 RGB, of the same shape.
 
     ``axis_px`` is where the optical axis, about which the camera rolls, meets the picture, as
-    (x, y) from the top left pixel; a crop's lies outside it. None is the middle.
+    (x, y) from the top left pixel; a crop's lies outside it. None is the middle. ``like_video``
+    makes it the mean of video frames, of which ``sharp`` is the middle one.
     """
     if rng.random() < config.identity_fraction:
         return sharp
     extent_px = rng.uniform(0.5, config.longest_px)
-    path = shake_path(rng, extent_px, config)
+    path = camera_path(rng, extent_px, config, like_video=like_video)
     # Some cameras and data sets average frames as displayed, most sensors average light.
-    in_display_light = rng.random() < config.display_light_fraction
+    in_display_light = rng.random() < (
+        _VIDEO_DISPLAY_LIGHT_FRACTION if like_video else config.display_light_fraction
+    )
     light = (_DISPLAY if in_display_light else _LINEAR)[sharp]
-    if _happens(rng, config.highlight_fraction):
+    if happens(rng, config.highlight_fraction):
         gain = rng.uniform(1.0, config.highlight_gain_max)
         light = brighten_highlights(light, sharp, gain, clipped_from=config.highlight_from)
-    if _happens(rng, config.rotation_fraction):
-        roll = np.radians(roll_path(rng, rng.uniform(0.0, config.longest_rotation_deg), len(path)))
+    if happens(rng, config.rotation_fraction):
+        extent_deg = rng.uniform(0.0, config.longest_rotation_deg)
+        roll = np.radians(roll_path(rng, extent_deg, len(path), like_video=like_video))
         middle = (0.5 * (sharp.shape[1] - 1), 0.5 * (sharp.shape[0] - 1))
         averaged = average_warps(light, path, roll, middle if axis_px is None else axis_px)
     else:
         averaged = _filter(light, motion_kernel(path))
-    if _happens(rng, config.defocus_fraction):
+    if happens(rng, config.defocus_fraction):
         averaged = _filter(averaged, disc_kernel(rng.uniform(0.5, config.defocus_radius_px)))
-    return _record(averaged if in_display_light else _linear_to_srgb(averaged), rng, config)
+    seen = averaged if in_display_light else _linear_to_srgb(averaged)
+    return _record(seen, rng, config, noise=_VIDEO_NOISE if like_video else 1.0)
 
 
 def average_frames(frames: Sequence[Image], rng: np.random.Generator, config: BlurConfig) -> Image:
@@ -143,17 +124,23 @@ def average_frames(frames: Sequence[Image], rng: np.random.Generator, config: Bl
     return _record(_linear_to_srgb(mean), rng, config)
 
 
-def _record(blurred: Array, rng: np.random.Generator, config: BlurConfig) -> Image:
-    """What a camera saves of a picture (H, W, 3) in [0, 1]: with sensor noise, perhaps as JPEG."""
-    noisy = _with_sensor_noise(blurred, rng, config)
-    if _happens(rng, config.jpeg_fraction):
+def _record(
+    blurred: Array, rng: np.random.Generator, config: BlurConfig, *, noise: float = 1.0
+) -> Image:
+    """What a camera saves of a picture (H, W, 3) in [0, 1]: with sensor noise, perhaps as JPEG.
+
+    The noise is ``noise`` times as strong as a single exposure's.
+    """
+    noisy = _with_sensor_noise(blurred, rng, config, noise)
+    if happens(rng, config.jpeg_fraction):
         noisy = compress(
             noisy, int(rng.integers(config.jpeg_quality_min, config.jpeg_quality_max + 1))
         )
     return noisy
 
 
-def _happens(rng: np.random.Generator, fraction: float) -> bool:
+def happens(rng: np.random.Generator, fraction: float) -> bool:
+    """Whether an effect of this share of the samples happens to the next one."""
     # An effect that is switched off draws no number: the samples of a configuration stay what they
     # were when the effect was added.
     return fraction > 0.0 and rng.random() < fraction
@@ -178,14 +165,6 @@ def brighten_highlights(
     brighter = light.copy()
     brighter[clipped] *= np.float32(gain)
     return brighter
-
-
-def roll_path(rng: np.random.Generator, extent_deg: float, points: int) -> NDArray[np.float64]:
-    """Roll angles (points,) of a shaking camera in degrees: a smooth walk that spans the extent."""
-    steps = np.convolve(rng.normal(size=points + _ROLL_SMOOTHING - 1), np.ones(_ROLL_SMOOTHING))
-    walk = np.cumsum(steps[_ROLL_SMOOTHING - 1 : _ROLL_SMOOTHING - 1 + points])
-    walk -= walk.mean()
-    return walk * (extent_deg / max(float(np.ptp(walk)), 1e-6))
 
 
 def average_warps(
@@ -235,10 +214,12 @@ def compress(image: Image, quality: int) -> Image:
     return np.ascontiguousarray(coded[:, :, ::-1])
 
 
-def _with_sensor_noise(blurred: Array, rng: np.random.Generator, config: BlurConfig) -> Image:
+def _with_sensor_noise(
+    blurred: Array, rng: np.random.Generator, config: BlurConfig, strength: float
+) -> Image:
     """Quantise (H, W, 3) in [0, 1] to uint8 after Poisson-like and Gaussian noise."""
-    read = rng.uniform(0.0, config.read_noise_max)
-    shot = rng.uniform(0.0, config.shot_noise_max)
+    read = strength * rng.uniform(0.0, config.read_noise_max)
+    shot = strength * rng.uniform(0.0, config.shot_noise_max)
     sigma = np.sqrt(read**2 + shot**2 * np.clip(blurred, 0.0, 1.0))
     noisy = blurred * 255.0 + sigma * rng.standard_normal(blurred.shape, dtype=np.float32)
     return np.clip(np.rint(noisy), 0.0, 255.0).astype(np.uint8)

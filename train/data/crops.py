@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from runtime.errors import DataError, DvsrError, ImageError
 from runtime.images import read_image
 from train.config import DataConfig
-from train.data.blur import average_frames, blur_sample, reach_px
+from train.data.blur import average_frames, blur_sample, happens, reach_px
 from train.data.layouts import FEWEST_FRAMES, Pictures, to_size_message
 
 Image = NDArray[np.uint8]
@@ -143,10 +143,14 @@ class CropDataset(Dataset[tuple[Tensor, Tensor]]):
         # Blur reaches beyond the crop: take a margin along and cut it off afterwards.
         height, width = sharp.shape[:2]
         margin = min(reach_px(self._config.blur, height, width), (min(height, width) - side) // 2)
-        zoom = self._draw_zoom(rng)
+        like_video = happens(rng, self._config.blur.video_fraction)
+        zoom = self._draw_zoom(rng, like_video)
         whole = side + 2 * margin
         taken = round(whole / zoom)
-        top, left = _place(sharp, taken, rng)
+        top, left = max(
+            (_place(sharp, taken, rng) for _ in range(self._config.places)),
+            key=lambda place: _detail(sharp, place, taken) if self._config.places > 1 else 0.0,
+        )
         outer = sharp[top : top + taken, left : left + taken]
         if taken < whole:
             outer = np.asarray(
@@ -154,12 +158,12 @@ class CropDataset(Dataset[tuple[Tensor, Tensor]]):
             )
         inner = np.s_[margin : margin + side, margin : margin + side]
         axis = (zoom * (0.5 * (width - 1) - left), zoom * (0.5 * (height - 1) - top))
-        return blur_sample(outer, rng, self._config.blur, axis_px=axis)[inner], outer[inner]
+        blurred = blur_sample(outer, rng, self._config.blur, axis_px=axis, like_video=like_video)
+        return blurred[inner], outer[inner]
 
-    def _draw_zoom(self, rng: np.random.Generator) -> float:
-        """How much larger the crop becomes; without zoom no number is drawn."""
-        fraction = self._config.zoom_fraction
-        if fraction == 0.0 or rng.random() >= fraction:
+    def _draw_zoom(self, rng: np.random.Generator, like_video: bool) -> float:
+        """How much larger the crop becomes."""
+        if not like_video and not happens(rng, self._config.zoom_fraction):
             return 1.0
         return float(rng.uniform(1.0, self._config.zoom_max))
 
@@ -216,6 +220,13 @@ def _read_whole(path: Path) -> Image:
 def _place(image: Image, side: int, rng: np.random.Generator) -> tuple[int, int]:
     height, width = image.shape[:2]
     return int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+
+
+def _detail(image: Image, place: tuple[int, int], side: int) -> float:
+    """Mean step between neighbouring pixels of a window of ``image``, in grey levels."""
+    top, left = place
+    green = image[top : top + side : 2, left : left + side, 1].astype(np.int16)
+    return float(np.abs(np.diff(green)).mean())
 
 
 def _to_tensor(image: Image, turns: int, flip: bool) -> Tensor:

@@ -5,25 +5,11 @@ import pytest
 from numpy.typing import NDArray
 
 from train.config import BlurConfig
-from train.data.blur import blur_sample, motion_kernel, shake_path
+from train.data.blur import blur_sample, motion_kernel
 
 CLEAN = BlurConfig(
     identity_fraction=0.0, display_light_fraction=0.0, read_noise_max=0.0, shot_noise_max=0.0
 )
-
-
-@pytest.mark.parametrize("extent_px", [0.5, 5.0, 24.0])
-def test_a_path_has_the_extent_asked_for_and_is_centred(extent_px: float) -> None:
-    path = shake_path(np.random.default_rng(0), extent_px)
-    assert np.ptp(path, axis=0).max() == pytest.approx(extent_px)
-    assert path.mean(axis=0) == pytest.approx([0.0, 0.0], abs=1e-9)
-
-
-def test_a_hand_that_never_turns_draws_a_straight_line() -> None:
-    steady = BlurConfig(restlessness_max=0.0, jerk_probability_max=0.0)
-    path = shake_path(np.random.default_rng(4), 20.0, steady)
-    sideways = np.linalg.svd(path)[1][1] / np.sqrt(len(path))
-    assert sideways < 0.1
 
 
 def test_a_kernel_sums_to_one_and_keeps_the_centre() -> None:
@@ -46,6 +32,30 @@ def test_light_is_averaged_and_not_grey_levels() -> None:
     seeds = [blur_sample(stripes, np.random.default_rng(s), CLEAN) for s in range(8)]
     strongest = min(seeds, key=lambda image: float(image.std()))
     assert strongest[16:48, 16:48].mean() == pytest.approx(188, abs=4)
+
+
+def test_video_is_averaged_as_displayed_more_often_than_not() -> None:
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 255
+    samples = [
+        blur_sample(stripes, np.random.default_rng(s), CLEAN, like_video=True) for s in range(40)
+    ]
+    smeared = [image[16:48, 16:48] for image in samples if image[16:48, 16:48].std() < 20]
+    displayed = [abs(image.mean() - 128) < 12 for image in smeared]
+    assert len(smeared) > 10
+    assert 0.6 < np.mean(displayed) < 1.0
+
+
+def test_video_is_noisy_as_a_mean_of_frames_and_not_as_one_exposure() -> None:
+    grey = np.full((64, 64, 3), 128, np.uint8)
+    config = BlurConfig(identity_fraction=0.0, read_noise_max=20.0, shot_noise_max=0.0)
+
+    def noise(*, like_video: bool) -> float:
+        generators = map(np.random.default_rng, range(30))
+        samples = [blur_sample(grey, rng, config, like_video=like_video) for rng in generators]
+        return float(np.mean([sample.std() for sample in samples]))
+
+    assert 0.2 < noise(like_video=True) / noise(like_video=False) < 0.5
 
 
 def test_blur_takes_detail_away(photograph: NDArray[np.uint8]) -> None:

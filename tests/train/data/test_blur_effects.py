@@ -20,9 +20,8 @@ from train.data.blur import (
     disc_kernel,
     motion_kernel,
     reach_px,
-    roll_path,
-    shake_path,
 )
+from train.data.paths import shake_path
 
 Image = NDArray[np.uint8]
 
@@ -103,14 +102,6 @@ def test_averaging_warps_keeps_the_light() -> None:
     grey = np.full((40, 50, 3), 0.25, np.float32)
     path, roll = shake_path(np.random.default_rng(0), 9.0), np.linspace(-0.1, 0.1, 96)
     assert np.allclose(average_warps(grey, path, roll, (400.0, 300.0)), 0.25, atol=1e-5)
-
-
-def test_a_roll_path_spans_its_extent_around_zero() -> None:
-    roll = roll_path(np.random.default_rng(2), 1.5, 96)
-    assert np.ptp(roll) == pytest.approx(1.5)
-    assert roll.mean() == pytest.approx(0.0, abs=1e-12)
-    # A hand does not jump: neighbouring moments are close.
-    assert np.abs(np.diff(roll)).max() < 0.2
 
 
 @pytest.mark.parametrize("radius_px", [0.5, 1.0, 2.7, 6.0])

@@ -56,19 +56,38 @@ def test_pairs_are_cut_at_the_same_place(paired_folder: Path) -> None:
     )
 
 
-def test_enlarged_crops_are_softer_and_of_the_same_size(sharp_folder: Path) -> None:
-    def roughness(zoom: float) -> float:
-        blur = BlurConfig(identity_fraction=1.0)
-        config = DataConfig(crop_px=32, blur=blur, zoom_fraction=zoom, zoom_max=4.0)
-        crops = CropDataset(find_pictures(sharp_folder), config, 30, 0)
-        steps = [
-            np.abs(np.diff(sharp.numpy().astype(float)))
-            for _, sharp in map(crops.__getitem__, range(30))
-        ]
-        assert {step.shape for step in steps} == {(3, 32, 31)}
-        return float(np.mean(steps))
+def roughness(folder: Path, config: DataConfig) -> float:
+    """Mean step between neighbouring pixels of sharp crops, all of the size asked for."""
+    crops = CropDataset(find_pictures(folder), config, 40, 0)
+    steps = [np.abs(np.diff(crops[index][1].numpy().astype(float))) for index in range(40)]
+    assert {step.shape for step in steps} == {(3, config.crop_px, config.crop_px - 1)}
+    return float(np.mean(steps))
 
-    assert roughness(1.0) < 0.8 * roughness(0.0)
+
+def test_enlarged_crops_are_softer(sharp_folder: Path) -> None:
+    blur = BlurConfig(identity_fraction=1.0)
+    rough, soft = (
+        roughness(sharp_folder, DataConfig(32, blur, zoom_fraction=zoom, zoom_max=4.0))
+        for zoom in (0.0, 1.0)
+    )
+    assert soft < 0.8 * rough
+
+
+def test_crops_that_are_blurred_like_video_are_enlarged(sharp_folder: Path) -> None:
+    still, video = (BlurConfig(identity_fraction=1.0, video_fraction=f) for f in (0.0, 1.0))
+    rough, soft = (roughness(sharp_folder, DataConfig(32, blur)) for blur in (still, video))
+    assert soft < 0.85 * rough
+
+
+def test_of_many_places_the_one_with_most_detail_is_taken(sharp_folder: Path) -> None:
+    blur = BlurConfig(identity_fraction=1.0)
+    one, many = (roughness(sharp_folder, DataConfig(32, blur, places=n)) for n in (1, 6))
+    assert many > 1.2 * one
+
+
+def test_a_crop_without_a_place_is_refused() -> None:
+    with pytest.raises(OptionError, match="got 0 places for a crop; wanted is at least 1"):
+        DataConfig(places=0)
 
 
 def test_a_zoom_out_of_its_range_is_refused() -> None:
