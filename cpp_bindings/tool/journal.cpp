@@ -8,8 +8,8 @@
 #include <set>
 
 #include "dvsr/error.hpp"
+#include "formats.hpp"
 #include "journal_file.hpp"
-#include "photograph.hpp"
 
 namespace {
 

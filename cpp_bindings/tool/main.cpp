@@ -6,11 +6,10 @@
 #include <vector>
 
 #include "arguments.hpp"
-#include "bench.hpp"
 #include "journal.hpp"
+#include "picture_plugin.hpp"
 #include "plan.hpp"
 #include "recipe.hpp"
-#include "worker.hpp"
 
 namespace {
 
@@ -77,10 +76,11 @@ private:
 /// Returns the exit code: 1 where a picture has failed. One that does stops no other.
 int deblur_all(const dvsr::Session& session, const Batch& batch, const Remaining& remaining,
                const Arguments& arguments) {
+    const PicturePlugin& plugin = load_picture_plugin();
     Outcomes outcomes(remaining);
     for (const Job& job : remaining.jobs) {
         try {
-            outcomes.add(deblur_file(session, job, arguments.options));
+            outcomes.add(plugin.deblur_file(session, job, arguments.options));
         } catch (const dvsr::Error& error) {
             std::fprintf(stderr, "dvsr-deblur: %s: %s\n", job.picture.c_str(),
                          one_line(error.what()).c_str());
@@ -118,6 +118,7 @@ int deblur(const Arguments& arguments) {
     const Recipe recipe = make_recipe(arguments);
     const Batch batch =
         plan_batch(arguments.pictures, arguments.output, {arguments.compare, arguments.std});
+    load_picture_plugin();
     const dvsr::Session session = opening.get();
     introduce(session, arguments.engine);
     const Remaining remaining =
@@ -130,7 +131,7 @@ int measure(const Arguments& arguments) {
     const std::vector<fs::path> pictures = find_pictures(arguments.pictures);
     const dvsr::Session session(arguments.bundle, arguments.engine, arguments.memory_mib);
     introduce(session, arguments.engine);
-    bench(session, pictures, arguments);
+    load_picture_plugin().bench(session, pictures, arguments);
     return 0;
 }
 

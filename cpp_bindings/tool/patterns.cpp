@@ -4,17 +4,14 @@
 
 #include <algorithm>
 
+#include "folders.hpp"
+
 namespace {
 
 namespace fs = std::filesystem;
 using Paths = std::vector<fs::path>;
 
 bool is_hidden(const std::string& name) { return name.front() == '.'; }
-
-bool is_folder(const fs::path& path) {
-    std::error_code unknown;
-    return fs::is_directory(path, unknown);
-}
 
 /// Where the set ends that begins at `first`, or npos: a bracket in the first place is a member.
 std::size_t end_of_set(const std::string& pattern, std::size_t first) {

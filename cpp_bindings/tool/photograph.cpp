@@ -1,11 +1,7 @@
 #include "photograph.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cctype>
-#include <fstream>
 #include <iostream>
 #include <opencv2/core/utils/logger.hpp>
 #include <opencv2/imgcodecs.hpp>
@@ -14,6 +10,7 @@
 #include <string>
 
 #include "dvsr/error.hpp"
+#include "formats.hpp"
 #include "whole_file.hpp"
 
 namespace {
@@ -21,39 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 using Bytes = std::vector<std::uint8_t>;
 
-constexpr std::array<const char*, 4> kSuffixesWithAlpha = {".png", ".tif", ".tiff", ".webp"};
-constexpr std::array<const char*, 7> kSuffixes = {".bmp", ".jpeg", ".jpg", ".png",
-                                                  ".tif", ".tiff", ".webp"};
-
-const std::string kPngSignature = "\x89PNG\r\n\x1a\n";
-const std::string kPngEnd(
-    "\0\0\0\0IEND\xae"
-    "B`\x82",
-    12);
-
 [[noreturn]] void refuse(const std::string& message) {
     throw dvsr::Error(dvsr::ErrorKind::image, message);
-}
-
-template <typename Names>
-std::string joined(const Names& names) {
-    std::string text;
-    for (const char* suffix : names) {
-        text += (text.empty() ? "" : ", ") + std::string(suffix);
-    }
-    return text;
-}
-
-template <typename Names>
-bool is_one_of(const Names& names, const std::string& suffix) {
-    return std::find(names.begin(), names.end(), suffix) != names.end();
-}
-
-std::string lower_suffix(const fs::path& path) {
-    std::string suffix = path.extension().string();
-    std::transform(suffix.begin(), suffix.end(), suffix.begin(),
-                   [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
-    return suffix;
 }
 
 // Bytes of a file are unsigned and the letters of a literal are not: 0xFF would not equal "\xFF".
@@ -73,7 +39,7 @@ bool starts_with(const Bytes& data, const std::string& text) {
 /// some fill a JPEG's missing part with grey.
 bool is_truncated(const Bytes& data) {
     const auto size = static_cast<std::ptrdiff_t>(data.size());
-    if (starts_with(data, kPngSignature)) {
+    if (starts_with(data, png_signature())) {
         return !contains(data.end() - std::min<std::ptrdiff_t>(64, size), data.end(), "IEND");
     }
     // A thumbnail has an end marker too, but at the file's start.
@@ -125,7 +91,7 @@ cv::Mat decode(const fs::path& path, const Bytes& data, int flags) {
         refuse(path.string() +
                " is no readable picture (truncated, damaged or of unknown format); wanted is a "
                "whole file of " +
-               joined(kSuffixes));
+               picture_suffixes());
     }
     return picture;
 }
@@ -224,47 +190,11 @@ Photograph read_photograph(const fs::path& path) {
 }
 
 void write_photograph(const fs::path& path, const Photograph& photograph) {
-    check_output(path, &photograph);
+    check_output(path, !photograph.alpha.empty());
     Bytes encoded;
     if (!encode(lower_suffix(path), photograph, encoded)) {
         refuse(path.string() + " could not be encoded as " + path.extension().string() +
                "; choose another suffix");
     }
     write_whole(path, encoded);
-}
-
-bool is_whole_png(const fs::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    std::string begins(kPngSignature.size(), '\0'), ends(kPngEnd.size(), '\0');
-    file.read(begins.data(), static_cast<std::streamsize>(begins.size()));
-    file.seekg(-static_cast<std::streamoff>(ends.size()), std::ios::end);
-    file.read(ends.data(), static_cast<std::streamsize>(ends.size()));
-    return file && begins == kPngSignature && ends == kPngEnd;
-}
-
-bool is_picture_name(const fs::path& path) { return is_one_of(kSuffixes, lower_suffix(path)); }
-
-std::string picture_suffixes() { return joined(kSuffixes); }
-
-void check_output(const fs::path& path, const Photograph* photograph) {
-    const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
-    if (!is_picture_name(path)) {
-        refuse(path.string() + " has the suffix '" + path.extension().string() +
-               "'; wanted is one of " + joined(kSuffixes));
-    }
-    const bool has_alpha = photograph != nullptr && !photograph->alpha.empty();
-    if (has_alpha && !is_one_of(kSuffixesWithAlpha, lower_suffix(path))) {
-        refuse("got a picture with transparency, which " + path.extension().string() +
-               " cannot hold; write one of " + joined(kSuffixesWithAlpha));
-    }
-    if (fs::is_directory(path)) {
-        refuse(path.string() + " is a folder; give the name of the picture to write");
-    }
-    if (!fs::is_directory(folder)) {
-        refuse("no folder " + folder.string() + " to write " + path.filename().string() +
-               " into; create it first");
-    }
-    if (::access(folder.c_str(), W_OK) != 0) {
-        refuse("no permission to write into " + folder.string() + "; choose another output");
-    }
 }

@@ -21,16 +21,3 @@ Photograph read_photograph(const std::filesystem::path& path);
 /// Encode to `path` by its suffix; the file appears whole or not at all. Throws
 /// dvsr::Error (image).
 void write_photograph(const std::filesystem::path& path, const Photograph& photograph);
-
-/// Whether `path` is a PNG with a beginning and an end; what lies between is not read.
-bool is_whole_png(const std::filesystem::path& path);
-
-/// Whether the name is that of a picture, by its suffix.
-bool is_picture_name(const std::filesystem::path& path);
-
-/// The suffixes of pictures, for messages.
-std::string picture_suffixes();
-
-/// Throws dvsr::Error (image) now for an output that could not be written after the work is done.
-/// With `photograph`, also for a format that cannot hold its transparency.
-void check_output(const std::filesystem::path& path, const Photograph* photograph = nullptr);

@@ -9,8 +9,9 @@
 #include <string>
 
 #include "dvsr/error.hpp"
+#include "folders.hpp"
+#include "formats.hpp"
 #include "patterns.hpp"
-#include "photograph.hpp"
 
 namespace {
 
@@ -24,11 +25,6 @@ struct Found {
 
 [[noreturn]] void refuse(const std::string& message) {
     throw dvsr::Error(dvsr::ErrorKind::option, message);
-}
-
-bool is_folder(const fs::path& path) {
-    std::error_code unknown;
-    return fs::is_directory(path, unknown);
 }
 
 bool is_file(const fs::path& path) {
@@ -268,14 +264,4 @@ Batch plan_batch(const std::vector<fs::path>& inputs, const fs::path& output, co
         }
     }
     return batch;
-}
-
-void create_folder(const fs::path& folder) {
-    std::error_code failure;
-    fs::create_directories(folder, failure);
-    if (failure) {
-        throw dvsr::Error(dvsr::ErrorKind::image, "cannot create the folder " + folder.string() +
-                                                      ": " + failure.message() +
-                                                      "; choose another output");
-    }
 }

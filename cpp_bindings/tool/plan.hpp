@@ -37,6 +37,3 @@ Batch plan_batch(const std::vector<std::filesystem::path>& inputs,
 
 /// The pictures that `inputs` name, as in `plan_batch`. Throws dvsr::Error (option).
 std::vector<std::filesystem::path> find_pictures(const std::vector<std::filesystem::path>& inputs);
-
-/// Create `folder` and those above it; throws dvsr::Error (image).
-void create_folder(const std::filesystem::path& folder);

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <string>
 
+#include "folders.hpp"
+#include "formats.hpp"
 #include "photograph.hpp"
 #include "views.hpp"
 
@@ -48,7 +50,7 @@ Stages deblur_file(const dvsr::Session& session, const Job& job, const dvsr::Opt
     if (job.target.has_parent_path()) {
         create_folder(job.target.parent_path());
     }
-    check_output(job.target, &photograph);
+    check_output(job.target, !photograph.alpha.empty());
     if (photograph.metadata.profile_lost) {
         std::fprintf(stderr,
                      "dvsr-deblur: %s holds a colour profile, which %s will lack; a build with "
