@@ -1,18 +1,26 @@
 #include "shipped.hpp"
 
 #include <dlfcn.h>
+#include <link.h>
 
 namespace dvsr {
 
-std::filesystem::path shipped_bundles() {
+namespace fs = std::filesystem;
+
+fs::path beside_this(const fs::path& relative) {
     static const char here = 0;
     Dl_info info{};
-    std::filesystem::path library;
-    if (dladdr(&here, &info) != 0 && info.dli_fname != nullptr) {
+    link_map* object = nullptr;
+    fs::path file;
+    if (::dladdr1(&here, &info, reinterpret_cast<void**>(&object), RTLD_DL_LINKMAP) != 0) {
+        // A program has no name there, and the one that it was called by need not be a path.
+        const bool is_program = object->l_name[0] == '\0';
         std::error_code ignored;
-        library = std::filesystem::weakly_canonical(info.dli_fname, ignored);
+        file = fs::weakly_canonical(is_program ? "/proc/self/exe" : object->l_name, ignored);
     }
-    return (library.parent_path() / DVSR_BUNDLES_FROM_LIBRARY).lexically_normal();
+    return (file.parent_path() / relative).lexically_normal();
 }
+
+fs::path shipped_bundles() { return beside_this(DVSR_BUNDLES_FROM_LIBRARY); }
 
 }  // namespace dvsr

@@ -7,12 +7,14 @@
 #include <string>
 
 #include "dvsr/error.hpp"
+#include "shipped.hpp"
 
 namespace {
 
 const PicturePlugin& load() {
     // Lazily: of the functions of 130 libraries a picture takes few.
-    void* const library = ::dlopen(DVSR_PICTURE_PLUGIN, RTLD_LAZY | RTLD_LOCAL);
+    const std::string path = dvsr::beside_this(DVSR_PICTURE_PLUGIN).string();
+    void* const library = ::dlopen(path.c_str(), RTLD_LAZY | RTLD_LOCAL);
     void* const entry = library == nullptr ? nullptr : ::dlsym(library, "dvsr_picture_plugin");
     if (entry == nullptr) {
         throw dvsr::Error(dvsr::ErrorKind::image, std::string("cannot load what reads pictures: ") +
