@@ -25,7 +25,7 @@ def add_recipe_options(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--scales", type=int, metavar="N", help="at how many sizes the predictor sees a picture"
     )
-    parser.add_argument("--blur", choices=BLURS, default="shake", help="synthetic blur to make")
+    parser.add_argument("--blur", choices=BLURS, help="synthetic blur to make")
     parser.add_argument("--longest-blur", type=float, metavar="PX")
     parser.add_argument(
         "--zoom", type=float, metavar="FRACTION", help="share of the crops enlarged up to twice"
@@ -118,7 +118,8 @@ def _override(
     if arguments.preset:
         model = replace(PRESETS[arguments.preset], prediction=model.prediction)
     rate, seed = arguments.learning_rate, arguments.seed
-    blur = _with(BLURS[arguments.blur], longest_px=arguments.longest_blur)
+    blur = BLURS[arguments.blur] if arguments.blur else stage.data.blur
+    blur = _with(blur, longest_px=arguments.longest_blur)
     model = _with(
         model,
         prediction=arguments.prediction,

@@ -17,13 +17,23 @@ from numpy.typing import NDArray
 from train import extras
 from train.__main__ import CONFIG, build_parser, main, to_execution
 from train.checkpoint import load_tensors
-from train.config import PRESETS, TrainConfig
+from train.config import BLURS, PRESETS, TrainConfig
 from train.options import to_stages
 from train.recipes import GPU_BATCH, RECIPES_BY_NAME
 
 
 def stages_of(*options: str, gpu: bool = False) -> tuple[TrainConfig, ...]:
     return to_stages(build_parser().parse_args(["pictures", *options]), gpu=gpu)
+
+
+def test_a_recipe_keeps_its_own_blur_unless_another_is_asked_for() -> None:
+    blurs = {
+        options: stages_of("--recipe", "reference-tiny", *options)[0].data.blur
+        for options in ((), ("--blur", "shake"), ("--longest-blur", "9"))
+    }
+    assert blurs[()] == BLURS["mixed"]
+    assert blurs["--blur", "shake"] == BLURS["shake"]
+    assert blurs["--longest-blur", "9"] == replace(BLURS["mixed"], longest_px=9.0)
 
 
 def config_of(*options: str) -> TrainConfig:
