@@ -74,13 +74,12 @@ private:
 };
 
 /// Returns the exit code: 1 where a picture has failed. One that does stops no other.
-int deblur_all(const dvsr::Session& session, const Batch& batch, const Remaining& remaining,
-               const Arguments& arguments) {
-    const PicturePlugin& plugin = load_picture_plugin();
+int deblur_all(const PicturePlugin& pictures, const dvsr::Session& session, const Batch& batch,
+               const Remaining& remaining, const Arguments& arguments) {
     Outcomes outcomes(remaining);
     for (const Job& job : remaining.jobs) {
         try {
-            outcomes.add(plugin.deblur_file(session, job, arguments.options));
+            outcomes.add(pictures.deblur_file(session, job, arguments.options));
         } catch (const dvsr::Error& error) {
             std::fprintf(stderr, "dvsr-deblur: %s: %s\n", job.picture.c_str(),
                          one_line(error.what()).c_str());
@@ -106,7 +105,8 @@ void introduce(const dvsr::Session& session, const std::string& engine) {
                 session.bundle_name().c_str());
 }
 
-/// Opened by a thread of its own: nothing else before the first picture takes as long.
+/// Opened by a thread of its own: nothing else before the first picture takes as long, and what
+/// reads pictures loads meanwhile.
 std::future<dvsr::Session> open_session(const Arguments& arguments) {
     return std::async(std::launch::async, [&arguments] {
         return dvsr::Session(arguments.bundle, arguments.engine, arguments.memory_mib);
@@ -118,13 +118,13 @@ int deblur(const Arguments& arguments) {
     const Recipe recipe = make_recipe(arguments);
     const Batch batch =
         plan_batch(arguments.pictures, arguments.output, {arguments.compare, arguments.std});
-    load_picture_plugin();
+    const PicturePlugin& pictures = load_picture_plugin();
     const dvsr::Session session = opening.get();
     introduce(session, arguments.engine);
     const Remaining remaining =
         batch.folder.empty() ? Remaining{batch.jobs}
                              : begin_batch(batch.folder, batch.jobs, recipe, arguments.overwrite);
-    return deblur_all(session, batch, remaining, arguments);
+    return deblur_all(pictures, session, batch, remaining, arguments);
 }
 
 int measure(const Arguments& arguments) {
