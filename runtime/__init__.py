@@ -3,6 +3,7 @@
 Importing this package costs numpy and msgspec; engines and OpenCV are imported when first used.
 """
 
+import os
 from typing import TYPE_CHECKING
 
 from runtime.errors import (
@@ -20,6 +21,10 @@ from runtime.version import __version__
 
 if TYPE_CHECKING:
     from runtime.camera import CameraPipeline
+
+# Official builds of ONNX Runtime from 1.29 on tell Microsoft which models run where, unless this is
+# set when they begin. Whoever wants that says so with another value.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
     "BundleError",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import os
 from pathlib import Path
 
 
@@ -22,6 +23,8 @@ def _load_onnxruntime() -> None:
         ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
 
 
+# Official builds of ONNX Runtime from 1.29 on tell Microsoft that they run, unless this is set.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 _load_onnxruntime()
 
 from dvsr_native._dvsr import DvsrError, Session, engines, normals  # noqa: E402 (needs the above)

@@ -7,8 +7,13 @@ namespace {
 
 /// One environment for the process: ONNX Runtime keeps its threads and logging there.
 Ort::Env& environment() {
-    // What goes wrong comes back as an exception.
-    static Ort::Env env(ORT_LOGGING_LEVEL_FATAL, "dvsr");
+    static Ort::Env env = [] {
+        // What goes wrong comes back as an exception.
+        Ort::Env created(ORT_LOGGING_LEVEL_FATAL, "dvsr");
+        // Official builds from 1.29 on tell Microsoft which models run where.
+        created.DisableTelemetryEvents();
+        return created;
+    }();
     return env;
 }
 
