@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from runtime.camera import CameraPipeline
 
 # Official builds of ONNX Runtime from 1.29 on tell Microsoft which models run where, unless this is
-# set when they begin. Whoever wants that says so with another value.
+# set when they are imported. Whoever wants that says so with another value.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [

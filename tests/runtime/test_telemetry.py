@@ -20,8 +20,8 @@ deblur(np.zeros((16, 16, 3), np.uint8), engine="onnx-cpu", preset="realtime")
 
 def test_deblurring_leaves_no_telemetry_behind(tmp_path: Path) -> None:
     """ONNX Runtime keeps what it has to report below the home folder."""
-    kept = ("CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
-    environment = {name: value for name, value in os.environ.items() if name not in kept}
+    dropped = ("CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in dropped}
     subprocess.run(
         [sys.executable, "-c", PROGRAM],
         env={**environment, "HOME": str(tmp_path)},

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.config import BlurConfig
+from train.data.chance import happens
 from train.data.paths import camera_path, roll_path
 
 Array = NDArray[np.float32]
@@ -137,13 +138,6 @@ def _record(
             noisy, int(rng.integers(config.jpeg_quality_min, config.jpeg_quality_max + 1))
         )
     return noisy
-
-
-def happens(rng: np.random.Generator, fraction: float) -> bool:
-    """Whether an effect of this share of the samples happens to the next one."""
-    # An effect that is switched off draws no number: the samples of a configuration stay what they
-    # were when the effect was added.
-    return fraction > 0.0 and rng.random() < fraction
 
 
 def _filter(light: Array, kernel: Array) -> Array:

@@ -20,7 +20,8 @@ from torch.utils.data import Dataset
 from runtime.errors import DataError, DvsrError, ImageError
 from runtime.images import read_image
 from train.config import DataConfig
-from train.data.blur import average_frames, blur_sample, happens, reach_px
+from train.data.blur import average_frames, blur_sample, reach_px
+from train.data.chance import happens
 from train.data.layouts import FEWEST_FRAMES, Pictures, to_size_message
 
 Image = NDArray[np.uint8]
@@ -147,10 +148,7 @@ class CropDataset(Dataset[tuple[Tensor, Tensor]]):
         zoom = self._draw_zoom(rng, like_video)
         whole = side + 2 * margin
         taken = round(whole / zoom)
-        top, left = max(
-            (_place(sharp, taken, rng) for _ in range(self._config.places)),
-            key=lambda place: _detail(sharp, place, taken) if self._config.places > 1 else 0.0,
-        )
+        top, left = self._choose_place(sharp, taken, rng)
         outer = sharp[top : top + taken, left : left + taken]
         if taken < whole:
             outer = np.asarray(
@@ -160,6 +158,13 @@ class CropDataset(Dataset[tuple[Tensor, Tensor]]):
         axis = (zoom * (0.5 * (width - 1) - left), zoom * (0.5 * (height - 1) - top))
         blurred = blur_sample(outer, rng, self._config.blur, axis_px=axis, like_video=like_video)
         return blurred[inner], outer[inner]
+
+    def _choose_place(self, sharp: Image, side: int, rng: np.random.Generator) -> tuple[int, int]:
+        """Of the places drawn, the one with most detail."""
+        places = [_place(sharp, side, rng) for _ in range(self._config.places)]
+        if len(places) == 1:
+            return places[0]
+        return max(places, key=lambda place: _detail(sharp, place, side))
 
     def _draw_zoom(self, rng: np.random.Generator, like_video: bool) -> float:
         """How much larger the crop becomes."""

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.config import BlurConfig
+from train.data.chance import happens
 
 Path = NDArray[np.float64]
 
@@ -30,7 +31,7 @@ def camera_path(
     if like_video:
         path = drift_path(rng, extent_px, _draw_coherence(rng, _VIDEO_COHERENCE))
         return path - path[len(path) // 2]
-    if config.drift_fraction > 0.0 and rng.random() < config.drift_fraction:
+    if happens(rng, config.drift_fraction):
         return drift_path(rng, extent_px, _draw_coherence(rng, _PHOTOGRAPH_COHERENCE))
     return shake_path(rng, extent_px, config)
 
