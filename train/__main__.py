@@ -115,6 +115,10 @@ def run(arguments: argparse.Namespace) -> None:
     execution = to_execution(arguments, stages[0], gpu=gpu)
     for stage in stages:
         check_options(stage, execution)
+    if arguments.denoiser_from_predictor and arguments.init is None:
+        raise OptionError(
+            "got --denoiser-from-predictor and no --init; wanted is a checkpoint to copy from"
+        )
     pictures = find_data(arguments)
     validation = find_pictures(arguments.validation) if arguments.validation else None
     preset = arguments.preset or RECIPES_BY_NAME[arguments.recipe].preset

@@ -176,7 +176,8 @@ class TrainConfig:
 
     With ``minutes`` the learning rate falls with the time spent, and the run ends when they are
     used up, all its parts together; ``steps`` is then no more than a limit. ``distill`` is set
-    where the denoiser learns from a teacher.
+    where the denoiser learns from a teacher. With ``denoiser_from_predictor`` it begins as a copy
+    of the predictor in the starting weights.
     """
 
     model: ModelConfig = field(default_factory=lambda: PRESETS["tiny"])
@@ -192,6 +193,7 @@ class TrainConfig:
     seed: int = 0
     minutes: float | None = None
     distill: DistillConfig | None = None
+    denoiser_from_predictor: bool = False
 
     def __post_init__(self) -> None:
         """Raise OptionError for a time that is none."""

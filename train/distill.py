@@ -39,6 +39,7 @@ def to_rounds(base: TrainConfig, arguments: argparse.Namespace) -> tuple[TrainCo
         replace(
             base,
             loss=RECIPES["denoiser"],
+            denoiser_from_predictor=False,
             steps=arguments.train_steps or UNLIMITED_STEPS,
             minutes=arguments.minutes / len(steps),
             batch=arguments.batch or base.batch,

@@ -31,6 +31,7 @@ from train.provenance import list_files
 from train.run import BEST, MODEL, Run, make_card, save_run, start_run
 from train.step import Objective, learn, update
 from train.stopping import StopRequest
+from train.transfer import check_alike
 
 MakeObjective: TypeAlias = Callable[[Model], nn.Module]
 
@@ -149,6 +150,8 @@ def check_options(config: TrainConfig, execution: Execution) -> None:
             "got a pixel loss for a model without predictor, where it teaches nothing; "
             "take the recipe 'paper'"
         )
+    if config.denoiser_from_predictor:
+        check_alike(config.model)
     crop_px, multiple_px = config.data.crop_px, size_multiple_px(config.model)
     if crop_px < multiple_px or crop_px % multiple_px:
         raise OptionError(

@@ -25,6 +25,11 @@ def add_recipe_options(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--scales", type=int, metavar="N", help="at how many sizes the predictor sees a picture"
     )
+    parser.add_argument(
+        "--denoiser-from-predictor",
+        action="store_true",
+        help="the denoiser begins as a copy of the predictor of --init; they must be alike",
+    )
     parser.add_argument("--blur", choices=BLURS, help="synthetic blur to make")
     parser.add_argument("--longest-blur", type=float, metavar="PX")
     parser.add_argument(
@@ -142,6 +147,7 @@ def _override(
         ema_decay=arguments.ema_decay,
         seed=None if seed is None else seed + stage.seed - first.seed,
         bfloat16=False if arguments.float32 else None,
+        denoiser_from_predictor=arguments.denoiser_from_predictor or None,
     )
 
 

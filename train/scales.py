@@ -7,15 +7,11 @@ Network for Deep Image Deblurring", CVPR 2018 (arXiv 1802.01770), without its re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-from train.config import ModelConfig
-
-STEM = "predictor.stem.weight"
 
 
 def correct_coarse_to_fine(network: Callable[[Tensor], Tensor], y: Tensor, scales: int) -> Tensor:
@@ -37,17 +33,3 @@ def correct_coarse_to_fine(network: Callable[[Tensor], Tensor], y: Tensor, scale
         found = network(torch.cat([picture, known], dim=1))
         correction = 0.5 * (known + found)
     return correction
-
-
-def from_one_scale(
-    tensors: Mapping[str, Tensor], trained: ModelConfig, wanted: ModelConfig
-) -> Mapping[str, Tensor]:
-    """Weights of ``trained``, which looks at one size, as the beginning of ``wanted``.
-
-    The stem does not listen yet to the correction known so far. Weights of a network that looks at
-    several sizes already, or is to look at one only, stay as they are.
-    """
-    if trained.predictor_scales > 1 or wanted.predictor_scales == 1 or STEM not in tensors:
-        return tensors
-    stem = tensors[STEM]
-    return {**tensors, STEM: torch.cat([stem, torch.zeros_like(stem)], dim=1)}

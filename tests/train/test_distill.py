@@ -10,7 +10,8 @@ import pytest
 import skimage.data
 
 from train.checkpoint import load_tensors, save_tensors
-from train.distill import RESULT, main
+from train.config import PRESETS, TrainConfig
+from train.distill import RESULT, build_parser, main, to_rounds
 from train.students import Result
 
 
@@ -89,6 +90,12 @@ def test_the_same_command_takes_no_step_twice(distilled: Path, teacher: Path, pa
     before = last.stat().st_mtime_ns
     assert main([*options(teacher, pairs, distilled), "--steps", "2", "1"]) == 0
     assert last.stat().st_mtime_ns == before
+
+
+def test_no_student_begins_as_a_copy_of_the_predictor() -> None:
+    base = TrainConfig(model=PRESETS["tiny"], denoiser_from_predictor=True)
+    arguments = build_parser().parse_args(["model", "photos", "-o", "few", "--validation", "pairs"])
+    assert not any(part.denoiser_from_predictor for part in to_rounds(base, arguments))
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from runtime.errors import CheckpointError, OptionError
-from train.checkpoint import FORMAT, Card, save_tensors
-from train.config import MOST_SCALES, ModelConfig, TrainConfig
+from runtime.errors import OptionError
+from train.config import MOST_SCALES, ModelConfig
 from train.network import Model
-from train.run import new_run
 from train.scales import correct_coarse_to_fine
 
 ONE = ModelConfig(4, 4, unshuffle=2)
@@ -31,14 +28,6 @@ def build(config: ModelConfig) -> Model:
 
 def picture(height_px: int, width_px: int) -> Tensor:
     return torch.rand(1, 3, height_px, width_px, generator=torch.Generator().manual_seed(1)) * 2 - 1
-
-
-@pytest.fixture
-def weights_of_one_scale(tmp_path: Path) -> Path:
-    path = tmp_path / "one.safetensors"
-    config = TrainConfig(model=ONE)
-    save_tensors(path, build(ONE).state_dict(), Card(FORMAT, config, 0))
-    return path
 
 
 def test_sizes_are_seen_from_coarse_to_fine_each_with_what_was_found_below() -> None:
@@ -98,24 +87,6 @@ def test_no_input_beyond_the_receptive_radius_matters() -> None:
     assert x.grad is not None
     reached = (x.grad[0].abs().sum(dim=(0, 1)).nonzero().ravel() - side // 2).abs().max()
     assert 0.5 * model.receptive_radius_px < reached <= model.receptive_radius_px
-
-
-def test_weights_of_one_scale_begin_as_the_mean_over_both(weights_of_one_scale: Path) -> None:
-    run = new_run(TrainConfig(model=TWO), init=weights_of_one_scale)
-    y = picture(32, 64)
-    with torch.no_grad():
-        alone = build(ONE).predict
-        half = functional.avg_pool2d(y, 2)
-        coarse = functional.interpolate(alone(half) - half, scale_factor=2.0, mode="bilinear")
-        expected = y + 0.5 * (coarse + alone(y) - y)
-        assert torch.allclose(run.model.predict(y), expected, atol=1e-6)
-
-
-def test_weights_of_two_scales_begin_no_run_of_one(tmp_path: Path) -> None:
-    path = tmp_path / "two.safetensors"
-    save_tensors(path, build(TWO).state_dict(), Card(FORMAT, TrainConfig(model=TWO), 0))
-    with pytest.raises(CheckpointError, match=r"predictor\.stem\.weight"):
-        new_run(TrainConfig(model=ONE), init=path)
 
 
 def test_every_weight_learns_at_two_scales() -> None:

@@ -1,0 +1,130 @@
+"""Networks that begin as another one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from runtime.errors import CheckpointError, OptionError
+from train.__main__ import main
+from train.checkpoint import FORMAT, Card, save_tensors
+from train.config import PRESETS, Execution, ModelConfig, TrainConfig
+from train.loop import check_options
+from train.network import Model
+from train.run import new_run
+
+ONE = ModelConfig(4, 4, unshuffle=2, prediction="x0")
+TWO = replace(ONE, predictor_scales=2)
+
+
+def build(config: ModelConfig) -> Model:
+    torch.manual_seed(0)
+    model = Model(config).eval()
+    assert model.predictor is not None
+    nn.init.normal_(model.predictor.head.weight, std=0.05)
+    return model
+
+
+def save(config: ModelConfig, path: Path) -> Path:
+    save_tensors(path, build(config).state_dict(), Card(FORMAT, TrainConfig(model=config), 0))
+    return path
+
+
+def picture(height_px: int, width_px: int, seed: int = 1) -> Tensor:
+    drawn = torch.rand(1, 3, height_px, width_px, generator=torch.Generator().manual_seed(seed))
+    return 2 * drawn - 1
+
+
+@pytest.fixture
+def weights_of_one_scale(tmp_path: Path) -> Path:
+    return save(ONE, tmp_path / "one.safetensors")
+
+
+def test_weights_of_one_scale_begin_as_the_mean_over_both(weights_of_one_scale: Path) -> None:
+    run = new_run(TrainConfig(model=TWO), init=weights_of_one_scale)
+    y = picture(32, 64)
+    with torch.no_grad():
+        alone = build(ONE).predict
+        half = functional.avg_pool2d(y, 2)
+        coarse = functional.interpolate(alone(half) - half, scale_factor=2.0, mode="bilinear")
+        expected = y + 0.5 * (coarse + alone(y) - y)
+        assert torch.allclose(run.model.predict(y), expected, atol=1e-6)
+
+
+def test_weights_of_two_scales_begin_no_run_of_one(tmp_path: Path) -> None:
+    path = save(TWO, tmp_path / "two.safetensors")
+    with pytest.raises(CheckpointError, match=r"predictor\.stem\.weight"):
+        new_run(TrainConfig(model=ONE), init=path)
+
+
+def begin_from_predictor(config: ModelConfig, path: Path) -> Model:
+    wanted = TrainConfig(model=config, denoiser_from_predictor=True)
+    return new_run(wanted, init=save(config, path)).model
+
+
+@pytest.mark.parametrize("config", [ONE, TWO], ids=["one scale", "two scales"])
+def test_a_denoiser_from_the_predictor_sees_what_the_predictor_sees(
+    config: ModelConfig, tmp_path: Path
+) -> None:
+    model = begin_from_predictor(config, tmp_path / "weights.safetensors")
+    assert isinstance(model.predictor, nn.Module)
+    model.denoiser.head.load_state_dict(model.predictor.head.state_dict())
+    y, z = picture(32, 64), picture(32, 64, seed=2)
+    folded = functional.pixel_unshuffle(y, 2)
+    if config.predictor_scales > 1:
+        folded = torch.cat([folded, torch.zeros_like(folded)], dim=1)
+    with torch.no_grad():
+        expected = functional.pixel_shuffle(model.predictor(folded), 2)
+        for level in (-4.0, 8.0):
+            denoised = model.denoise(y, z, torch.tensor([level]))
+            assert torch.allclose(denoised, expected, atol=1e-6)
+
+
+def test_a_denoiser_from_the_predictor_begins_without_a_change(tmp_path: Path) -> None:
+    model = begin_from_predictor(TWO, tmp_path / "weights.safetensors")
+    with torch.no_grad():
+        denoised = model.denoise(picture(32, 64), picture(32, 64, seed=2), torch.zeros(1))
+    assert torch.equal(denoised, torch.zeros_like(denoised))
+
+
+def test_a_denoiser_from_the_predictor_leaves_the_predictor_as_it_is(tmp_path: Path) -> None:
+    model = begin_from_predictor(TWO, tmp_path / "weights.safetensors")
+    y = picture(32, 64)
+    with torch.no_grad():
+        assert torch.allclose(model.predict(y), build(TWO).predict(y), atol=1e-6)
+
+
+def test_a_denoiser_from_the_predictor_learns_to_listen_to_noise_and_level(
+    tmp_path: Path,
+) -> None:
+    model = begin_from_predictor(TWO, tmp_path / "weights.safetensors")
+    nn.init.normal_(model.denoiser.head.weight)
+    model.denoise(
+        picture(32, 64), picture(32, 64, seed=2), torch.zeros(1)
+    ).square().mean().backward()
+    stem = model.denoiser.stem.weight.grad
+    levels = [w.grad for name, w in model.denoiser.named_parameters() if ".level." in name]
+    assert stem is not None
+    assert stem[:, 12:].abs().sum() > 0
+    assert levels
+    assert all(gradient is not None and gradient.abs().sum() > 0 for gradient in levels)
+
+
+@pytest.mark.parametrize("preset", ["edge", "xydeblur"])
+def test_networks_that_are_not_alike_are_not_copied(preset: str) -> None:
+    config = TrainConfig(model=PRESETS[preset], denoiser_from_predictor=True)
+    with pytest.raises(OptionError, match="wanted is 'unet' and one width"):
+        check_options(config, Execution())
+
+
+def test_a_predictor_to_copy_must_be_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [str(tmp_path), "--recipe", "denoiser", "--denoiser-from-predictor"]
+    assert main([*asked, "-o", str(tmp_path / "run")]) == 2
+    assert "got --denoiser-from-predictor and no --init" in capsys.readouterr().err
