@@ -27,7 +27,11 @@ Array = NDArray[np.float64]
 Method = Literal["ancestral", "ddim", "dpm++2m"]
 Schedule = Literal["linear", "log-snr"]
 Start = Literal["noise", "guess"]
-Prediction = Literal["eps", "x0", "v"]
+Prediction = Literal["eps", "x0", "v", "edm"]
+
+# What the preconditioning of "edm" takes for the residual's standard deviation, in pictures that
+# reach from -1 to 1: that of a photograph which a predictor has brought to 26 dB.
+RESIDUAL_STD = 0.1
 
 COLUMNS = ("level", "from_z", "from_output", "keep", "take", "take_previous", "noise")
 MAX_STEPS = 500
@@ -117,13 +121,18 @@ def _residual_from(prediction: Prediction, abar: Array) -> tuple[Array, Array]:
     """Coefficients that turn state and network output into an estimate of the residual.
 
     eps: r = (z - s eps) / a. x0: r itself. v = a eps - s r: r = a z - s v
-    (Salimans and Ho 2022, appendix D).
+    (Salimans and Ho 2022, appendix D). edm: r = c_skip z / a + c_out F (Karras et al., "Elucidating
+    the Design Space of Diffusion-Based Generative Models", 2022, equation 7 and table 1, where the
+    noise of z / a has the standard deviation s / a).
     """
     a, s = np.sqrt(abar), np.sqrt(1.0 - abar)
     if prediction == "eps":
         return 1.0 / a, -s / a
     if prediction == "x0":
         return np.zeros_like(a), np.ones_like(a)
+    if prediction == "edm":
+        variance = s**2 + (RESIDUAL_STD * a) ** 2
+        return RESIDUAL_STD**2 * a / variance, RESIDUAL_STD * s / np.sqrt(variance)
     return a, -s
 
 

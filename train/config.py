@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from runtime.errors import OptionError
+from runtime.samplers import Prediction
 
-Prediction = Literal["eps", "x0", "v"]
 Predictor = Literal["unet", "xydeblur", "unet-xy", "direct"]
 
 # The last is an eighth of the picture's size: width and height are multiples of 64 px then.
@@ -21,8 +21,9 @@ MOST_SCALES = 4
 class ModelConfig:
     """Widths of the two networks, and what the denoiser predicts.
 
-    ``prediction`` is "eps" (the noise; the paper), "x0" (the residual) or "v" (Salimans and Ho,
-    "Progressive Distillation", 2022, section 4). ``unshuffle`` folds that many pixels of each side
+    ``prediction`` is "eps" (the noise; the paper), "x0" (the residual), "v" (Salimans and Ho,
+    "Progressive Distillation", 2022, section 4) or "edm" (what is left once the residual's size is
+    taken into account; :mod:`runtime.samplers`). ``unshuffle`` folds that many pixels of each side
     into channels before the networks. ``predictor`` "unet" is the paper's; "xydeblur" that of Ji et
     al., CVPR 2022; "unet-xy" the paper's decoded twice like XYDeblur; "direct" is none: the
     denoiser then models the sharp picture itself. ``predictor_scales`` is at how many sizes, each

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from runtime.samplers import RESIDUAL_STD
 from runtime.schedules import TRAINING_BETA_END, TRAINING_STEPS, linear_beta, log_snr
 from train.config import LossConfig
 from train.network import Model
@@ -56,6 +57,8 @@ def draw_noise(shape: tuple[int, ...], rng: np.random.Generator, device: torch.d
 def target(prediction: str, residual: Tensor, noise: Tensor, level: Tensor) -> Tensor:
     """What f should return: the noise, the residual, or v = sqrt(abar) eps - sqrt(1 - abar) r.
 
+    For "edm" it is what the preconditioning of Karras et al. 2022, equation 8, leaves to f: noise
+    and residual in shares that make it of unit variance, so that every level counts alike.
     ``residual`` and ``noise`` are (N, 3, H, W), ``level`` is (N,).
     """
     if prediction == "eps":
@@ -63,6 +66,10 @@ def target(prediction: str, residual: Tensor, noise: Tensor, level: Tensor) -> T
     if prediction == "x0":
         return residual
     signal, spread = amplitudes(level)
+    if prediction == "edm":
+        variance = spread**2 + (RESIDUAL_STD * signal) ** 2
+        mixed = spread / RESIDUAL_STD * residual - RESIDUAL_STD * signal * noise
+        return mixed / variance.sqrt()
     return signal * noise - spread * residual
 
 

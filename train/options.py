@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from runtime.errors import DataError
+from runtime.samplers import Prediction
 from train.config import BLURS, PRESETS, Execution, TrainConfig
 from train.data.layouts import Pictures, find_pictures, take_evenly
 from train.recipes import RECIPES_BY_NAME, spread
@@ -20,7 +21,9 @@ def add_recipe_options(parser: argparse.ArgumentParser, default: str) -> None:
     names = "; ".join(f"{name}: {recipe.summary}" for name, recipe in RECIPES_BY_NAME.items())
     parser.add_argument("--recipe", choices=RECIPES_BY_NAME, default=default, help=names)
     parser.add_argument("--preset", choices=PRESETS, help="widths of the networks")
-    parser.add_argument("--prediction", choices=("eps", "x0", "v"), help="what the denoiser learns")
+    parser.add_argument(
+        "--prediction", choices=get_args(Prediction), help="what the denoiser learns"
+    )
     parser.add_argument("--predictor", choices=("unet", "xydeblur", "unet-xy"))
     parser.add_argument(
         "--scales", type=int, metavar="N", help="at how many sizes the predictor sees a picture"

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from runtime.errors import OptionError
-from runtime.samplers import SamplerConfig, Table, compile_table, with_steps
+from runtime.samplers import (
+    RESIDUAL_STD,
+    Prediction,
+    SamplerConfig,
+    Table,
+    compile_table,
+    with_steps,
+)
 from runtime.schedules import abar_of, linear_beta
 
 Array = NDArray[np.float64]
 METHODS: tuple[Literal["ancestral", "ddim", "dpm++2m"], ...] = ("ancestral", "ddim", "dpm++2m")
-PREDICTIONS: tuple[Literal["eps", "x0", "v"], ...] = ("eps", "x0", "v")
+PREDICTIONS: tuple[Prediction, ...] = get_args(Prediction)
 
 
 def run(table: Table, z: Array, network: Callable[[Array, float], Array], rng: object) -> Array:
@@ -31,11 +38,16 @@ def run(table: Table, z: Array, network: Callable[[Array, float], Array], rng: o
 
 
 def oracle(prediction: str, truth: Array) -> Callable[[Array, float], Array]:
-    """A network that knows the residual and returns it as noise, residual or v."""
+    """A network that knows the residual and returns what ``prediction`` asks for."""
 
     def output(z: Array, level: float) -> Array:
         a, s = np.sqrt(abar_of(level)), np.sqrt(1.0 - abar_of(level))
         noise = (z - a * truth) / s
+        if prediction == "edm":
+            # Karras et al. 2022, table 1, for a state z / a with noise of that deviation.
+            sigma, whole = s / a, np.hypot(s / a, RESIDUAL_STD)
+            skip = (RESIDUAL_STD / whole) ** 2
+            return (truth - skip * z / a) / (sigma * RESIDUAL_STD / whole)
         return {"eps": noise, "x0": truth, "v": a * noise - s * truth}[prediction]
 
     return output
@@ -46,7 +58,7 @@ def oracle(prediction: str, truth: Array) -> Callable[[Array, float], Array]:
 @pytest.mark.parametrize("steps", [1, 2, 10, 100, 500])
 def test_a_network_that_knows_the_residual_gets_it_back(
     method: Literal["ancestral", "ddim", "dpm++2m"],
-    prediction: Literal["eps", "x0", "v"],
+    prediction: Prediction,
     steps: int,
 ) -> None:
     config = SamplerConfig(method=method, schedule="log-snr", steps=steps, eta=0.0)
@@ -58,9 +70,7 @@ def test_a_network_that_knows_the_residual_gets_it_back(
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize("eta", [0.5, 1.0])
-def test_ddim_with_fresh_noise_ends_at_the_residual_too(
-    prediction: Literal["eps", "x0", "v"], eta: float
-) -> None:
+def test_ddim_with_fresh_noise_ends_at_the_residual_too(prediction: Prediction, eta: float) -> None:
     config = SamplerConfig(method="ddim", schedule="log-snr", steps=10, eta=eta)
     table = compile_table(config, prediction)
     assert (table.column("noise")[:-1] > 0.0).all()
@@ -82,7 +92,7 @@ def test_ddim_with_all_of_its_noise_gives_the_right_spread() -> None:
 @pytest.mark.parametrize("beta_end", [0.01, 0.02, 0.05, 0.1, 0.2, 0.5])
 @pytest.mark.parametrize("steps", [10, 20, 30, 50, 100, 200, 300, 500])
 def test_the_whole_grid_of_the_paper_gives_the_residual_back(
-    steps: int, beta_end: float, prediction: Literal["eps", "x0", "v"]
+    steps: int, beta_end: float, prediction: Prediction
 ) -> None:
     table = compile_table(SamplerConfig(steps=steps, beta_end=beta_end), prediction)
     rng = np.random.default_rng(0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -165,8 +166,13 @@ class Windowed(Blur):
         abar = abar_of(np.float64(level))
         a, s = (np.float32(np.sqrt(part)) for part in (abar, 1.0 - abar))
         eps = (z - a * guess) / s
-        output = {"x0": guess, "eps": eps, "v": a * eps - s * guess}[self._prediction]
-        residual = from_z * z + from_output * output
+        outputs = {
+            "x0": guess,
+            "eps": eps,
+            "v": a * eps - s * guess,
+            "edm": (guess - from_z * z) / from_output,
+        }
+        residual = from_z * z + from_output * outputs[self._prediction]
         return keep * z + take * residual + take_previous * previous + fresh * noise, residual
 
 
@@ -195,7 +201,7 @@ def test_every_preset_in_tiles_is_within_a_grey_level_where_the_overlap_covers_t
     assert share_within_one_level(Windowed(), photograph, preset.table, samples) > 0.999
 
 
-@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+@pytest.mark.parametrize("prediction", get_args(Prediction))
 @pytest.mark.parametrize("method", ["ancestral", "ddim", "dpm++2m"])
 @pytest.mark.parametrize("steps", [0, 1, 2, 20])
 def test_every_sampler_in_tiles_is_within_a_grey_level_where_the_overlap_covers_the_window(

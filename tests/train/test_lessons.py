@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import get_args
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from export.presets import PRESETS
 from runtime.errors import OptionError
-from runtime.samplers import compile_table
+from runtime.samplers import Prediction, compile_table
 from train.config import DistillConfig, ModelConfig
 from train.lessons import Distillation, advance, few_steps, lesson
 from train.network import Model
@@ -51,7 +52,7 @@ def test_two_steps_are_those_of_the_preset_realtime() -> None:
     assert few_steps(DistillConfig(2)) == PRESETS["realtime"].sampler
 
 
-@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+@pytest.mark.parametrize("prediction", get_args(Prediction))
 def test_a_network_that_returns_the_lesson_lands_where_the_teacher_does(prediction: str) -> None:
     config, which = DistillConfig(4), torch.arange(4)
     y, x, _, z = batch(4)
@@ -66,7 +67,7 @@ def test_a_network_that_returns_the_lesson_lands_where_the_teacher_does(predicti
     torch.testing.assert_close(landed, x, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("prediction", ["x0", "v"])
+@pytest.mark.parametrize("prediction", ["x0", "v", "edm"])
 def test_a_student_gets_nearer_to_its_teachers_two_steps(prediction: str) -> None:
     config = DistillConfig(1, noisiest=-1.0, keep=0.0)
     teacher = random_model(prediction)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
-from runtime.samplers import SamplerConfig, compile_table
+from runtime.samplers import RESIDUAL_STD, Prediction, SamplerConfig, compile_table
 from train.config import LossConfig, ModelConfig
 from train.network import Model
 from train.objective import amplitudes, compute_losses, draw_levels, target
@@ -22,10 +24,10 @@ def test_amplitudes_are_those_of_a_unit_variance() -> None:
     assert (signal**2 + spread**2).ravel().tolist() == pytest.approx([1.0, 1.0, 1.0])
 
 
-@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-def test_the_sampler_undoes_what_the_objective_asks_for(prediction: str) -> None:
+@pytest.mark.parametrize("prediction", get_args(Prediction))
+def test_the_sampler_undoes_what_the_objective_asks_for(prediction: Prediction) -> None:
     """What training calls the target must be what the runtime's tables turn into the residual."""
-    table = compile_table(SamplerConfig(steps=10), prediction)  # type: ignore[arg-type]
+    table = compile_table(SamplerConfig(steps=10), prediction)
     level = torch.tensor(table.column("level"), dtype=torch.float64)
     residual, noise = torch.randn(2, 10, 3, 4, 4, dtype=torch.float64)
     signal, spread = amplitudes(level)
@@ -35,6 +37,14 @@ def test_the_sampler_undoes_what_the_objective_asks_for(prediction: str) -> None
         torch.tensor(table.column(name))[:, None, None, None] for name in ("from_z", "from_output")
     )
     assert torch.allclose(from_z * z + from_output * output, residual, atol=1e-9)
+
+
+@pytest.mark.parametrize("level", [-10.0, 0.0, 4.6, 13.0])
+def test_the_preconditioned_target_has_unit_variance_at_every_level(level: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    residual, noise = torch.randn(2, 1, 3, 200, 200, generator=generator, dtype=torch.float64)
+    wanted = target("edm", RESIDUAL_STD * residual, noise, torch.tensor([level]).double())
+    assert float(wanted.std()) == pytest.approx(1.0, abs=0.02)
 
 
 def losses_of(config: LossConfig) -> tuple[Model, object]:
