@@ -17,7 +17,7 @@ from train.data.layouts import Pictures
 from train.network import Model
 from train.optimizer import build_optimizers
 from train.provenance import fingerprint
-from train.transfer import from_one_scale, from_predictor
+from train.transfer import copy_predictor, from_one_scale
 
 LAST = "last.safetensors"
 MODEL = "model.safetensors"
@@ -79,9 +79,9 @@ def new_run(
     if init is not None:
         weights, card = checkpoint.load_tensors(init)
         begun = from_one_scale(weights, card.config.model, config.model)
-        if config.denoiser_from_predictor:
-            begun = from_predictor(begun, config.model)
         checkpoint.load_weights(model, begun, init)
+        if config.denoiser_from_predictor:
+            copy_predictor(model)
         earlier = card.stages
     blend = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
     average = AveragedModel(model, multi_avg_fn=blend)

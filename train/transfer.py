@@ -12,11 +12,11 @@ from torch import Tensor
 
 from runtime.errors import OptionError
 from train.config import ModelConfig
+from train.network import Model
 
 Tensors = Mapping[str, Tensor]
 
-_PREDICTOR, _DENOISER = "predictor.", "denoiser."
-_STEM = "stem.weight"
+_STEM = "predictor.stem.weight"
 
 
 def from_one_scale(tensors: Tensors, trained: ModelConfig, wanted: ModelConfig) -> Tensors:
@@ -25,33 +25,30 @@ def from_one_scale(tensors: Tensors, trained: ModelConfig, wanted: ModelConfig) 
     The stem does not listen yet to the correction known so far. Weights of a network that looks at
     several sizes already, or is to look at one only, stay as they are.
     """
-    stem = tensors.get(_PREDICTOR + _STEM)
+    stem = tensors.get(_STEM)
     if trained.predictor_scales > 1 or wanted.predictor_scales == 1 or stem is None:
         return tensors
-    return {**tensors, _PREDICTOR + _STEM: torch.cat([stem, torch.zeros_like(stem)], dim=1)}
+    return {**tensors, _STEM: torch.cat([stem, torch.zeros_like(stem)], dim=1)}
 
 
-def from_predictor(tensors: Tensors, config: ModelConfig) -> Tensors:
-    """Weights whose denoiser begins with what the predictor has learned to see of blur.
+@torch.no_grad()
+def copy_predictor(model: Model) -> None:
+    """Let the denoiser of ``model`` begin with what its predictor has learned to see of blur.
 
     It does not listen yet to the noised residual and the noise level, and predicts zero: the head
-    is new. Raises OptionError where the two networks are not alike.
+    is new. The two networks must be alike (:func:`check_alike`).
     """
-    check_alike(config)
-    begun = dict(tensors)
-    for name, tensor in tensors.items():
-        if name.startswith(_PREDICTOR):
-            begun[_DENOISER + name.removeprefix(_PREDICTOR)] = tensor.clone()
-        elif name.startswith(_DENOISER) and ".level." in name:
-            begun[name] = torch.zeros_like(tensor)
-    for name in ("head.weight", "head.bias"):
-        begun[_DENOISER + name] = torch.zeros_like(begun[_DENOISER + name])
+    assert model.predictor is not None, "check_alike() refuses a model without predictor"
+    denoiser = model.denoiser
+    learned = model.predictor.state_dict()
     # The blurred picture comes first in both stems, then what is known of the correction.
-    stem = torch.zeros_like(tensors[_DENOISER + _STEM])
+    stem = torch.zeros_like(denoiser.stem.weight)
     picture = stem.shape[1] // 2
-    stem[:, :picture] = tensors[_PREDICTOR + _STEM][:, :picture]
-    begun[_DENOISER + _STEM] = stem
-    return begun
+    stem[:, :picture] = learned["stem.weight"][:, :picture]
+    denoiser.load_state_dict({**learned, "stem.weight": stem}, strict=False)
+    for name, parameter in denoiser.named_parameters():
+        if ".level." in name or name.startswith("head."):
+            parameter.zero_()
 
 
 def check_alike(config: ModelConfig) -> None:
