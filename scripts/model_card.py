@@ -44,7 +44,7 @@ from runtime.errors import DataError, DvsrError, OptionError
 from runtime.files import write_whole
 from train.evaluate import main as evaluate
 from train.measuring.curve import PICTURE
-from train.measuring.grids import describe
+from train.measuring.grids import START_NAMES, describe
 from train.measuring.points import CSV, Point, read_points
 from train.sweep import CIRCUMSTANCES
 from train.sweep import main as sweep
@@ -276,14 +276,11 @@ def sweep_tables(points: Sequence[Point]) -> dict[str, list[str]]:
     for point in ordered:
         values = [f"{point.psnr:.3f}", *(_number(v) for v in (point.ssim, point.niqe))]
         if point.sampler in tried:
-            averaging.append(_row(f"from {_start(point)}", str(point.samples), *values))
+            start = START_NAMES[point.start]
+            averaging.append(_row(f"from {start}", str(point.samples), *values))
         if point.samples == 1:
             steps.append(_row(describe(point.sampler), *values))
     return {"averaging": averaging, "steps": steps}
-
-
-def _start(point: Point) -> str:
-    return "the predictor's guess" if point.start == "guess" else "pure noise"
 
 
 def _find(result: dict[str, Any], group: str, steps: int, samples: int) -> Score:

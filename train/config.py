@@ -12,6 +12,7 @@ from runtime.errors import OptionError
 from runtime.samplers import Prediction
 
 Predictor = Literal["unet", "xydeblur", "unet-xy", "direct"]
+Levels = Literal["wavegrad", "mixed"]
 
 # The last is an eighth of the picture's size: width and height are multiples of 64 px then.
 MOST_SCALES = 4
@@ -136,13 +137,16 @@ class LossConfig:
 
     The paper trains with denoise 1, L1, and pixel 0. With denoise 0 only the predictor is trained.
     ``denoise_norm`` "l2" makes f predict a mean, which is what averaging samples estimates.
-    ``predictor_frozen`` keeps g as it is: f then learns the residual that g leaves.
+    ``predictor_frozen`` keeps g as it is: f then learns the residual that g leaves. ``levels`` is
+    how noise levels are drawn for f: "wavegrad" as in the paper, nearly all of them noisier than
+    the residual; "mixed" half of them so and half about the residual's size.
     """
 
     denoise: float = 1.0
     pixel: float = 1.0
     denoise_norm: Literal["l1", "l2"] = "l2"
     predictor_frozen: bool = False
+    levels: Levels = "wavegrad"
 
 
 @dataclass(frozen=True)
@@ -254,7 +258,9 @@ PRESETS: dict[str, ModelConfig] = {
     "tiny": ModelConfig(
         predictor_channels=16, denoiser_channels=16, unshuffle=2, predictor_scales=2
     ),
-    "edge": ModelConfig(predictor_channels=32, denoiser_channels=16),
+    "edge": ModelConfig(
+        predictor_channels=32, denoiser_channels=16, unshuffle=2, predictor_scales=2
+    ),
     "paper": ModelConfig(predictor_channels=64, denoiser_channels=32),
     "xydeblur": ModelConfig(predictor_channels=32, denoiser_channels=32, predictor="xydeblur"),
     # The conditional diffusion model of 27.68 M that the paper compares its 33 M with.

@@ -7,6 +7,7 @@ through r into g.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,12 @@ from torch.nn import functional
 
 from runtime.samplers import RESIDUAL_STD
 from runtime.schedules import TRAINING_BETA_END, TRAINING_STEPS, linear_beta, log_snr
-from train.config import LossConfig
+from train.config import Levels, LossConfig
 from train.network import Model
+
+# Karras et al. draw the logarithm of the noise about -1.2, for data of standard deviation 0.5.
+_LOG_NOISE_MEAN = -1.2 + math.log(RESIDUAL_STD / 0.5)
+_LOG_NOISE_SPREAD = 1.2
 
 
 @dataclass(frozen=True)
@@ -29,17 +34,23 @@ class Losses:
     pixel: Tensor | None
 
 
-def draw_levels(count: int, rng: np.random.Generator) -> Tensor:
+def draw_levels(count: int, rng: np.random.Generator, levels: Levels = "wavegrad") -> Tensor:
     """Continuous levels (count,) in log-SNR, float32, one for each sample of a batch.
 
-    A bin of the T = 2000 schedule is drawn, then sqrt(abar) uniformly inside it
-    (Chen et al., "WaveGrad", 2021, section 3.2).
+    "wavegrad": a bin of the T = 2000 schedule is drawn, then sqrt(abar) uniformly inside it
+    (Chen et al., "WaveGrad", 2021, section 3.2). "mixed": every other level is drawn where there is
+    most to learn instead, the noise log-normal about the residual's size (Karras et al. 2022,
+    table 1).
     """
     edges = np.sqrt(np.concatenate([[1.0], linear_beta(TRAINING_STEPS, TRAINING_BETA_END)]))
     which = rng.integers(TRAINING_STEPS, size=count)
     # The interval is open towards 1, where the log-SNR is infinite.
     signal = edges[which + 1] + (edges[which] - edges[which + 1]) * rng.uniform(0, 0.999, count)
-    return torch.from_numpy(log_snr(signal**2)).float()
+    drawn = log_snr(signal**2)
+    if levels == "mixed":
+        log_noise = _LOG_NOISE_MEAN + _LOG_NOISE_SPREAD * rng.standard_normal(drawn[1::2].shape)
+        drawn[1::2] = -2.0 * log_noise
+    return torch.from_numpy(drawn).float()
 
 
 def draw_noise(shape: tuple[int, ...], rng: np.random.Generator, device: torch.device) -> Tensor:

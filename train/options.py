@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 
 from runtime.errors import DataError
 from runtime.samplers import Prediction
-from train.config import BLURS, PRESETS, Execution, TrainConfig
+from train.config import BLURS, PRESETS, Execution, Levels, TrainConfig
 from train.data.layouts import Pictures, find_pictures, take_evenly
 from train.recipes import RECIPES_BY_NAME, spread
 
@@ -23,6 +23,12 @@ def add_recipe_options(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--preset", choices=PRESETS, help="widths of the networks")
     parser.add_argument(
         "--prediction", choices=get_args(Prediction), help="what the denoiser learns"
+    )
+    parser.add_argument(
+        "--levels",
+        choices=get_args(Levels),
+        help="noise levels that the denoiser learns from: the paper's, or half of them about the "
+        "residual's size",
     )
     parser.add_argument("--predictor", choices=("unet", "xydeblur", "unet-xy"))
     parser.add_argument(
@@ -144,6 +150,7 @@ def _override(
             zoom_fraction=arguments.zoom,
             places=arguments.places,
         ),
+        loss=_with(stage.loss, levels=arguments.levels),
         batch=batch,
         learning_rate=None if rate is None else rate * stage.learning_rate / first.learning_rate,
         warmup_steps=arguments.warmup,

@@ -91,7 +91,7 @@ def _draws(config: TrainConfig, step: int, fabric: AnyFabric) -> tuple[Tensor, T
     rng = np.random.default_rng((config.seed, step, 1))
     # Without a denoiser to train nobody asks for noise.
     side = config.data.crop_px if config.loss.denoise > 0 else 0
-    level = draw_levels(config.batch, rng)
+    level = draw_levels(config.batch, rng, config.loss.levels)
     noise = draw_noise((config.batch, PICTURE_CHANNELS, side, side), rng, fabric.device)
     share = config.batch // fabric.world_size
     mine = slice(fabric.global_rank * share, (fabric.global_rank + 1) * share)

@@ -16,7 +16,9 @@ from train.network import Model
 
 Tensors = Mapping[str, Tensor]
 
+_PREDICTOR = "predictor."
 _STEM = "predictor.stem.weight"
+_HEAD = "predictor.head."
 
 
 def from_one_scale(tensors: Tensors, trained: ModelConfig, wanted: ModelConfig) -> Tensors:
@@ -29,6 +31,40 @@ def from_one_scale(tensors: Tensors, trained: ModelConfig, wanted: ModelConfig) 
     if trained.predictor_scales > 1 or wanted.predictor_scales == 1 or stem is None:
         return tensors
     return {**tensors, _STEM: torch.cat([stem, torch.zeros_like(stem)], dim=1)}
+
+
+def from_narrower(
+    tensors: Tensors, trained: ModelConfig, wanted: ModelConfig, seed: int
+) -> Tensors:
+    """Weights of ``trained`` as the beginning of ``wanted``, whose predictor is k times as wide.
+
+    Net2WiderNet (Chen, Goodfellow and Shlens, "Net2Net", ICLR 2016): each feature is there k times,
+    and what reads it shares its weight among the copies. The shares differ by noise that sums to
+    zero, as large as keeps the variance of the weights right for their number: the network computes
+    what it did, and the copies learn different things. Weights of the same width, and those that do
+    not grow by a whole number, stay as they are.
+    """
+    times, rest = divmod(wanted.predictor_channels, max(1, trained.predictor_channels))
+    alike = trained.predictor == wanted.predictor == "unet"
+    if times < 2 or rest or not alike:
+        return tensors
+    random = torch.Generator().manual_seed(seed)
+    return {
+        name: _widen(name, tensor, times, random) if name.startswith(_PREDICTOR) else tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def _widen(name: str, tensor: Tensor, times: int, random: torch.Generator) -> Tensor:
+    if not name.startswith(_HEAD):
+        tensor = tensor.repeat_interleave(times, dim=0)
+    if tensor.ndim == 1 or name == _STEM:
+        return tensor
+    shares = tensor.repeat_interleave(times, dim=1) / times
+    noise = torch.randn(shares.shape, generator=random).unflatten(1, (-1, times))
+    noise = (noise - noise.mean(dim=2, keepdim=True)).flatten(1, 2)
+    # Without noise the variance is that of the whole weight over times^2, and 1 / times is wanted.
+    return shares + noise * tensor.std() / times**0.5
 
 
 @torch.no_grad()

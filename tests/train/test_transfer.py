@@ -128,3 +128,47 @@ def test_a_predictor_to_copy_must_be_named(
     asked = [str(tmp_path), "--recipe", "denoiser", "--denoiser-from-predictor"]
     assert main([*asked, "-o", str(tmp_path / "run")]) == 2
     assert "got --denoiser-from-predictor and no --init" in capsys.readouterr().err
+
+
+WIDE = replace(TWO, predictor_channels=8)
+
+
+@pytest.fixture
+def weights_of_two_scales(tmp_path: Path) -> Path:
+    return save(TWO, tmp_path / "two.safetensors")
+
+
+def test_a_wider_predictor_begins_with_the_pictures_of_the_narrow_one(
+    weights_of_two_scales: Path,
+) -> None:
+    run = new_run(TrainConfig(model=WIDE), init=weights_of_two_scales)
+    y = picture(32, 64)
+    with torch.no_grad():
+        # Sums in another order: float32 has seven digits, and 36 blocks follow one another.
+        assert torch.allclose(run.model.predict(y), build(TWO).predict(y), atol=1e-5)
+
+
+def test_a_wider_predictor_has_weights_as_large_as_fresh_ones(weights_of_two_scales: Path) -> None:
+    name = "encoder.1.first.weight"
+    grown = new_run(TrainConfig(model=WIDE), init=weights_of_two_scales).model.predictor
+    fresh = new_run(TrainConfig(model=WIDE)).model.predictor
+    assert grown is not None
+    assert fresh is not None
+    # 576 weights of a grown layer, of which every four have one origin: 8 % is their luck.
+    spreads = [float(network.state_dict()[name].std()) for network in (grown, fresh)]
+    assert spreads[0] == pytest.approx(spreads[1], rel=0.25)
+
+
+def test_copies_of_a_feature_learn_different_things(weights_of_two_scales: Path) -> None:
+    model = new_run(TrainConfig(model=WIDE), init=weights_of_two_scales).model
+    model.predict(picture(32, 64)).square().mean().backward()
+    weight = model.predictor.get_submodule("encoder.1.first").weight  # type: ignore[union-attr]
+    gradient = weight.grad
+    assert not torch.allclose(gradient[0], gradient[1])
+    assert not torch.allclose(weight[0], weight[1])
+
+
+def test_a_predictor_does_not_grow_by_half(weights_of_two_scales: Path) -> None:
+    config = TrainConfig(model=replace(TWO, predictor_channels=6))
+    with pytest.raises(CheckpointError, match="does not fit the model"):
+        new_run(config, init=weights_of_two_scales)

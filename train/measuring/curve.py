@@ -12,6 +12,7 @@ from typing import Any
 
 from runtime.files import write_whole
 from train.extras import load
+from train.measuring.grids import START_NAMES
 from train.measuring.points import Point
 
 PICTURE = "curve.png"
@@ -180,4 +181,4 @@ def _draw_others(axes: Any, beside: Mapping[str, tuple[float, float]], name: str
 
 
 def _family(point: Point) -> tuple[str, str]:
-    return point.method, "the guess" if point.start == "guess" else "noise"
+    return point.method, START_NAMES[point.start]

@@ -11,6 +11,13 @@ from runtime.samplers import SamplerConfig, with_steps
 PAPER_STEPS = (10, 20, 30, 50, 100, 200, 300, 500)
 PAPER_ENDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
+# What a sampler begins with, in a few words.
+START_NAMES: dict[str, str] = {
+    "noise": "pure noise",
+    "guess": "the predictor's guess",
+    "mean": "the residual's mean",
+}
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -117,6 +124,6 @@ def describe(sampler: SamplerConfig) -> str:
         if sampler.schedule == "linear"
         else f"log-SNR {sampler.noisiest:g} to {sampler.cleanest:g}"
     )
-    start = "the predictor's guess" if sampler.start == "guess" else "pure noise"
+    start = START_NAMES[sampler.start]
     unit = "step" if sampler.steps == 1 else "steps"
     return f"{sampler.steps} {method[sampler.method]} {unit} from {start}, {schedule}"
