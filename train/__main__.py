@@ -23,6 +23,7 @@ from train.recipes import RECIPES_BY_NAME
 
 DEFAULT_RECIPE = "joint+pixel"
 CONFIG = "config.json"
+JOINED = "init.safetensors"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -48,6 +49,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", choices=("train", "val", "test"), default="train")
     parser.add_argument("--blur-kind", metavar="NAME", help="kind of blur, such as blur_gamma")
     parser.add_argument("--init", type=Path, help="checkpoint to take the starting weights from")
+    parser.add_argument(
+        "--init-denoiser",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="take the denoiser's starting weights from here, the predictor's from --init",
+    )
     parser.add_argument("--only", type=Path, help="text file: names of the sharp pictures to use")
     parser.add_argument(
         "--minutes",
@@ -109,6 +116,7 @@ def run(arguments: argparse.Namespace) -> None:
     from train.journal import read_history, summarise
     from train.loop import check_options
     from train.stages import train_stages
+    from train.transfer import join
 
     gpu = choose_device(arguments.accelerator).type != "cpu"
     stages = to_stages(arguments, gpu=gpu)
@@ -118,6 +126,11 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.denoiser_from_predictor and arguments.init is None:
         raise OptionError(
             "got --denoiser-from-predictor and no --init; wanted is a checkpoint to copy from"
+        )
+    if arguments.init_denoiser and (arguments.init is None or arguments.denoiser_from_predictor):
+        raise OptionError(
+            "got --init-denoiser without --init, or with --denoiser-from-predictor; wanted is a "
+            "predictor's checkpoint beside it, and one beginning for the denoiser"
         )
     pictures = find_data(arguments)
     validation = find_pictures(arguments.validation) if arguments.validation else None
@@ -136,11 +149,15 @@ def run(arguments: argparse.Namespace) -> None:
         print(described.decode().rstrip())
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / CONFIG, described)
+    init = arguments.init
+    if arguments.init_denoiser:
+        # Every process writes the same; each reads what it wrote, or what another just renamed.
+        init = join(arguments.init, arguments.init_denoiser, folder / JOINED)
     written = train_stages(
         stages,
         pictures,
         folder,
-        init=arguments.init,
+        init=init,
         save_every=arguments.save_every,
         execution=execution,
         validation=validation,

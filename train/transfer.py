@@ -6,11 +6,15 @@ Nothing learned is lost: each beginning computes what its origin did, or sees wi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from runtime.errors import OptionError
+from train import checkpoint
+from train.checkpoint import Card
 from train.config import ModelConfig
 from train.network import Model
 
@@ -85,6 +89,37 @@ def copy_predictor(model: Model) -> None:
     for name, parameter in denoiser.named_parameters():
         if ".level." in name or name.startswith("head."):
             parameter.zero_()
+
+
+def join(predictor: Path, denoiser: Path, target: Path) -> Path:
+    """Write ``target``: the predictor of one checkpoint and the denoiser of another.
+
+    What the denoiser predicts is its own checkpoint's; the stages behind both are listed. Raises
+    CheckpointError, and OptionError where the two do not see a picture alike.
+    """
+    seeing, seen_by = checkpoint.load_tensors(predictor)
+    denoising, noised_by = checkpoint.load_tensors(denoiser)
+    model, other = seen_by.config.model, noised_by.config.model
+    if model.unshuffle != other.unshuffle or "direct" in (model.predictor, other.predictor):
+        raise OptionError(
+            f"got a predictor '{model.predictor}' at unshuffle {model.unshuffle} ({predictor}) and "
+            f"a denoiser beside '{other.predictor}' at unshuffle {other.unshuffle} ({denoiser}); "
+            "wanted are checkpoints of one unshuffle that both have a predictor"
+        )
+    joined = replace(model, denoiser_channels=other.denoiser_channels, prediction=other.prediction)
+    own = tuple(stage for stage in noised_by.stages if stage not in seen_by.stages)
+    card = Card(
+        checkpoint.FORMAT,
+        replace(seen_by.config, model=joined),
+        step=0,
+        stages=(*seen_by.stages, *own),
+    )
+    tensors = {name: t for name, t in seeing.items() if name.startswith(_PREDICTOR)}
+    tensors |= {name: t for name, t in denoising.items() if not name.startswith(_PREDICTOR)}
+    checkpoint.load_weights(Model(joined), tensors, predictor)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.save_tensors(target, tensors, card)
+    return target
 
 
 def check_alike(config: ModelConfig) -> None:

@@ -12,11 +12,12 @@ from torch.nn import functional
 
 from runtime.errors import CheckpointError, OptionError
 from train.__main__ import main
-from train.checkpoint import FORMAT, Card, save_tensors
+from train.checkpoint import FORMAT, Card, load_model, save_tensors
 from train.config import PRESETS, Execution, ModelConfig, TrainConfig
 from train.loop import check_options
 from train.network import Model
 from train.run import new_run
+from train.transfer import join
 
 ONE = ModelConfig(4, 4, unshuffle=2, prediction="x0")
 TWO = replace(ONE, predictor_scales=2)
@@ -172,3 +173,31 @@ def test_a_predictor_does_not_grow_by_half(weights_of_two_scales: Path) -> None:
     config = TrainConfig(model=replace(TWO, predictor_channels=6))
     with pytest.raises(CheckpointError, match="does not fit the model"):
         new_run(config, init=weights_of_two_scales)
+
+
+def test_a_predictor_and_a_denoiser_are_joined(tmp_path: Path) -> None:
+    wide = replace(TWO, predictor_channels=8)
+    first = save(wide, tmp_path / "wide.safetensors")
+    second = save(replace(ONE, prediction="edm"), tmp_path / "edm.safetensors")
+    joined, card = load_model(join(first, second, tmp_path / "made" / "both.safetensors"))
+    assert card.config.model == replace(wide, prediction="edm")
+    y, z, level = picture(32, 64), picture(32, 64, seed=2), torch.zeros(1)
+    with torch.no_grad():
+        assert torch.equal(joined.predict(y), build(wide).predict(y))
+        assert torch.equal(joined.denoise(y, z, level), build(ONE).denoise(y, z, level))
+
+
+def test_networks_that_fold_pixels_otherwise_are_not_joined(tmp_path: Path) -> None:
+    first = save(ONE, tmp_path / "folded.safetensors")
+    second = save(replace(ONE, unshuffle=1), tmp_path / "flat.safetensors")
+    with pytest.raises(OptionError, match="checkpoints of one unshuffle"):
+        join(first, second, tmp_path / "both.safetensors")
+    assert not (tmp_path / "both.safetensors").exists()
+
+
+def test_a_denoiser_to_begin_with_wants_a_predictor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [str(tmp_path), "--recipe", "denoiser", "--init-denoiser", str(tmp_path / "it")]
+    assert main([*asked, "-o", str(tmp_path / "run")]) == 2
+    assert "got --init-denoiser without --init" in capsys.readouterr().err
