@@ -139,7 +139,7 @@ class LossConfig:
     ``denoise_norm`` "l2" makes f predict a mean, which is what averaging samples estimates.
     ``predictor_frozen`` keeps g as it is: f then learns the residual that g leaves. ``levels`` is
     how noise levels are drawn for f: "wavegrad" as in the paper, nearly all of them noisier than
-    the residual; "mixed" half of them so and half about the residual's size.
+    the residual; "mixed" a quarter of them so and the rest about the residual's size.
     """
 
     denoise: float = 1.0

@@ -38,9 +38,9 @@ def draw_levels(count: int, rng: np.random.Generator, levels: Levels = "wavegrad
     """Continuous levels (count,) in log-SNR, float32, one for each sample of a batch.
 
     "wavegrad": a bin of the T = 2000 schedule is drawn, then sqrt(abar) uniformly inside it
-    (Chen et al., "WaveGrad", 2021, section 3.2). "mixed": every other level is drawn where there is
-    most to learn instead, the noise log-normal about the residual's size (Karras et al. 2022,
-    table 1).
+    (Chen et al., "WaveGrad", 2021, section 3.2). "mixed": three of four levels are drawn where
+    there is most to learn instead, the noise log-normal about the residual's size (Karras et al.
+    2022, table 1).
     """
     edges = np.sqrt(np.concatenate([[1.0], linear_beta(TRAINING_STEPS, TRAINING_BETA_END)]))
     which = rng.integers(TRAINING_STEPS, size=count)
@@ -48,8 +48,9 @@ def draw_levels(count: int, rng: np.random.Generator, levels: Levels = "wavegrad
     signal = edges[which + 1] + (edges[which] - edges[which + 1]) * rng.uniform(0, 0.999, count)
     drawn = log_snr(signal**2)
     if levels == "mixed":
-        log_noise = _LOG_NOISE_MEAN + _LOG_NOISE_SPREAD * rng.standard_normal(drawn[1::2].shape)
-        drawn[1::2] = -2.0 * log_noise
+        others = np.arange(count) % 4 > 0
+        log_noise = _LOG_NOISE_MEAN + _LOG_NOISE_SPREAD * rng.standard_normal(others.sum())
+        drawn[others] = -2.0 * log_noise
     return torch.from_numpy(drawn).float()
 
 

@@ -27,7 +27,7 @@ def add_recipe_options(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--levels",
         choices=get_args(Levels),
-        help="noise levels that the denoiser learns from: the paper's, or half of them about the "
+        help="noise levels that the denoiser learns from: the paper's, or most of them about the "
         "residual's size",
     )
     parser.add_argument("--predictor", choices=("unet", "xydeblur", "unet-xy"))

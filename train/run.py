@@ -17,7 +17,7 @@ from train.data.layouts import Pictures
 from train.network import Model
 from train.optimizer import build_optimizers
 from train.provenance import fingerprint
-from train.transfer import copy_predictor, from_narrower, from_one_scale
+from train.transfer import copy_predictor, from_narrower, from_one_scale, from_x0
 
 LAST = "last.safetensors"
 MODEL = "model.safetensors"
@@ -79,6 +79,7 @@ def new_run(
     if init is not None:
         weights, card = checkpoint.load_tensors(init)
         begun = from_one_scale(weights, card.config.model, config.model)
+        begun = from_x0(begun, card.config.model, config.model)
         begun = from_narrower(begun, card.config.model, config.model, config.seed)
         checkpoint.load_weights(model, begun, init)
         if config.denoiser_from_predictor:

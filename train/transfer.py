@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from runtime.errors import OptionError
+from runtime.samplers import RESIDUAL_STD
 from train import checkpoint
 from train.checkpoint import Card
 from train.config import ModelConfig
@@ -23,6 +24,7 @@ Tensors = Mapping[str, Tensor]
 _PREDICTOR = "predictor."
 _STEM = "predictor.stem.weight"
 _HEAD = "predictor.head."
+_OUTPUT = "denoiser.head."
 
 
 def from_one_scale(tensors: Tensors, trained: ModelConfig, wanted: ModelConfig) -> Tensors:
@@ -35,6 +37,18 @@ def from_one_scale(tensors: Tensors, trained: ModelConfig, wanted: ModelConfig) 
     if trained.predictor_scales > 1 or wanted.predictor_scales == 1 or stem is None:
         return tensors
     return {**tensors, _STEM: torch.cat([stem, torch.zeros_like(stem)], dim=1)}
+
+
+def from_x0(tensors: Tensors, trained: ModelConfig, wanted: ModelConfig) -> Tensors:
+    """Weights of a denoiser that predicts the residual as the beginning of an "edm" one.
+
+    Where nearly all is noise, "edm" asks for the residual in units of its size; where less is, it
+    asks for less and less of it, and that remains to be learned.
+    """
+    if (trained.prediction, wanted.prediction) != ("x0", "edm"):
+        return tensors
+    head = {name: t / RESIDUAL_STD for name, t in tensors.items() if name.startswith(_OUTPUT)}
+    return {**tensors, **head}
 
 
 def from_narrower(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from runtime.errors import CheckpointError, OptionError
+from runtime.samplers import SamplerConfig, compile_table
 from train.__main__ import main
 from train.checkpoint import FORMAT, Card, load_model, save_tensors
 from train.config import PRESETS, Execution, ModelConfig, TrainConfig
@@ -129,6 +130,20 @@ def test_a_predictor_to_copy_must_be_named(
     asked = [str(tmp_path), "--recipe", "denoiser", "--denoiser-from-predictor"]
     assert main([*asked, "-o", str(tmp_path / "run")]) == 2
     assert "got --denoiser-from-predictor and no --init" in capsys.readouterr().err
+
+
+def test_a_denoiser_of_x0_goes_on_as_edm_where_nearly_all_is_noise(tmp_path: Path) -> None:
+    before = build(ONE)
+    nn.init.normal_(before.denoiser.head.weight, std=0.05)
+    path = tmp_path / "x0.safetensors"
+    save_tensors(path, before.state_dict(), Card(FORMAT, TrainConfig(model=ONE), 0))
+    after = new_run(TrainConfig(model=replace(ONE, prediction="edm")), init=path).model
+    y, z, level = picture(32, 64), picture(32, 64, seed=2), torch.tensor([-9.0])
+    row = compile_table(SamplerConfig(steps=1, start="mean"), "edm").rows[0]
+    with torch.no_grad():
+        estimate = row[1] * z + row[2] * after.denoise(y, z, level)
+        # What the preconditioning keeps of the state at this level: a part in ten thousand.
+        assert torch.allclose(estimate, before.denoise(y, z, level), atol=1e-3)
 
 
 WIDE = replace(TWO, predictor_channels=8)
