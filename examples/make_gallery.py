@@ -3,7 +3,7 @@
     python examples/make_gallery.py              the default bundle
     python examples/make_gallery.py my-bundle
 
-Writes docs/gallery.jpg and docs/failures.jpg, and their PSNR into
+Writes docs/gallery-NAME.jpg and docs/failures-NAME.jpg, and their PSNR into
 benchmarks/quality-NAME-pictures.json.
 Left the picture that goes in, then what comes out of the default preset, then the sharp original.
 Photographs are those that scikit-image carries: coffee (Rachel Michetti, CC0), astronaut (NASA,
@@ -83,7 +83,7 @@ def noise(image: Image, seed: int, sigma: float) -> Image:
 
 
 def galleries() -> Iterator[tuple[str, Sequence[Case]]]:
-    """File names and the rows they show: first what it is for, then where it fails."""
+    """Names of pictures and the rows they show: first what it is for, then where it fails."""
     coffee = crop(skimage.data.coffee(), 90, 180)
     face = crop(skimage.data.astronaut(), 0, 110)
     cat = crop(skimage.data.chelsea(), 20, 100)
@@ -94,7 +94,7 @@ def galleries() -> Iterator[tuple[str, Sequence[Case]]]:
     strong = replace(_SHAKE, longest_px=30.0)
     lights = replace(_SHAKE, highlight_fraction=1.0, highlight_gain_max=8.0)
     yield (
-        "gallery.jpg",
+        "gallery",
         [
             Case("camera shake", shake(coffee, 11), coffee),
             Case("camera shake, a cat", shake(cat, 4), cat),
@@ -102,7 +102,7 @@ def galleries() -> Iterator[tuple[str, Sequence[Case]]]:
         ],
     )
     yield (
-        "failures.jpg",
+        "failures",
         [
             Case("saturated lights", shake(rocket, 5, lights), rocket),
             Case("strong defocus", defocus(cat, 6.0), cat),
@@ -139,11 +139,11 @@ def main(bundle: str | None = None) -> None:
     found: dict[str, list[Seen]] = {}
     with Session(bundle, engine="onnx-cpu") as session:
         name = session.bundle.manifest.name
-        for file, cases in galleries():
-            picture, found[file] = draw(session, cases)
+        for gallery, cases in galleries():
+            picture, found[gallery] = draw(session, cases)
             options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
             encoded = cv2.imencode(".jpg", picture[:, :, ::-1], options)[1]
-            write_whole(ROOT / "docs" / file, encoded.tobytes())
+            write_whole(ROOT / "docs" / f"{gallery}-{name}.jpg", encoded.tobytes())
     for seen in (one for some in found.values() for one in some):
         print(f"{seen.name}: {seen.before} dB in, {seen.after} dB out")
     result = {"bundle": name, "commit": commit(), "preset": "default", "pictures": found}

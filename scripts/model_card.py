@@ -257,13 +257,13 @@ def precision_table(half: dict[str, Any], full: dict[str, Any]) -> list[str]:
 def pictures_table(galleries: dict[str, list[dict[str, Any]]]) -> list[str]:
     """PSNR of the rows of each gallery."""
     lines = _head("picture", "row", "PSNR in", "PSNR out")
-    for file, rows in galleries.items():
+    for gallery, rows in galleries.items():
         for number, seen in enumerate(rows, 1):
             before, after = (
                 "-" if value is None else f"{value:.2f}"
                 for value in (seen["before"], seen["after"])
             )
-            lines.append(_row(file, f"{number}, {seen['name']}", before, after))
+            lines.append(_row(gallery, f"{number}, {seen['name']}", before, after))
     return lines
 
 
@@ -326,7 +326,7 @@ def build_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("validation", type=Path, help="folder with blur/ and sharp/")
-    parser.add_argument("--bundle", default="tiny", help="bundle directory or shipped name")
+    parser.add_argument("--bundle", default=DEFAULT, help="bundle directory or shipped name")
     parser.add_argument("--checkpoint", type=Path, help="the bundle's weights, for fp16")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--pictures", type=int, default=8, help="pairs of fp16")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runtime.bundle import DEFAULT
 from runtime.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,16 +32,25 @@ def test_a_card_without_the_marks_of_a_table_is_refused(script: dict[str, Any]) 
         script["replace_table"]("<!-- table: a -->\nno end\n", "a", ["| new |"])
 
 
-@pytest.mark.parametrize(
-    ("page", "tables"),
-    [("docs/model-card-tiny.md", "card_tables"), ("README.md", "readme_tables")],
-)
-def test_the_tables_are_those_of_the_result_files(
-    script: dict[str, Any], page: str, tables: str
-) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    for name, lines in script[tables]("tiny").items():
+SHIPPED = sorted(folder.name for folder in (ROOT / "runtime" / "bundles").iterdir())
+
+
+def assert_tables_stand(script: dict[str, Any], page: Path, tables: dict[str, list[str]]) -> None:
+    text = page.read_text(encoding="utf-8")
+    for name, lines in tables.items():
         assert script["replace_table"](text, name, lines) == text, name
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_tables_of_a_card_are_those_of_the_result_files(
+    script: dict[str, Any], name: str
+) -> None:
+    page = ROOT / "docs" / f"model-card-{name}.md"
+    assert_tables_stand(script, page, script["card_tables"](name))
+
+
+def test_the_tables_of_the_readme_are_those_of_the_default_bundle(script: dict[str, Any]) -> None:
+    assert_tables_stand(script, ROOT / "README.md", script["readme_tables"](DEFAULT))
 
 
 def test_every_part_has_its_work(script: dict[str, Any]) -> None:
