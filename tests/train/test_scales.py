@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor, nn
+from thin_networks import build, picture
+from torch import Tensor
 from torch.nn import functional
 
 from runtime.errors import OptionError
@@ -16,18 +17,6 @@ from train.scales import correct_coarse_to_fine
 
 ONE = ModelConfig(4, 4, unshuffle=2)
 TWO = replace(ONE, predictor_scales=2)
-
-
-def build(config: ModelConfig) -> Model:
-    torch.manual_seed(0)
-    model = Model(config).eval()
-    assert model.predictor is not None
-    nn.init.normal_(model.predictor.head.weight, std=0.05)
-    return model
-
-
-def picture(height_px: int, width_px: int) -> Tensor:
-    return torch.rand(1, 3, height_px, width_px, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
 def test_sizes_are_seen_from_coarse_to_fine_each_with_what_was_found_below() -> None:

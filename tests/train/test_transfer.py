@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from thin_networks import build, picture
+from torch import nn
 from torch.nn import functional
 
 from runtime.errors import CheckpointError, OptionError
@@ -24,22 +25,9 @@ ONE = ModelConfig(4, 4, unshuffle=2, prediction="x0")
 TWO = replace(ONE, predictor_scales=2)
 
 
-def build(config: ModelConfig) -> Model:
-    torch.manual_seed(0)
-    model = Model(config).eval()
-    assert model.predictor is not None
-    nn.init.normal_(model.predictor.head.weight, std=0.05)
-    return model
-
-
 def save(config: ModelConfig, path: Path) -> Path:
     save_tensors(path, build(config).state_dict(), Card(FORMAT, TrainConfig(model=config), 0))
     return path
-
-
-def picture(height_px: int, width_px: int, seed: int = 1) -> Tensor:
-    drawn = torch.rand(1, 3, height_px, width_px, generator=torch.Generator().manual_seed(seed))
-    return 2 * drawn - 1
 
 
 @pytest.fixture
