@@ -62,32 +62,34 @@ def spread(
 
 
 def _reference(preset: str, minutes: float) -> Recipe:
-    """How the reference weights are made: the predictor first, then both at a lower rate.
+    """How the reference weights are made: the predictor first, then the denoiser behind it.
 
     What was tried stands in benchmarks/training-trials.md: L2 and Muon gain most from each crop,
     Muon at this rate wants batches of 8 or more, and a denoiser learns from what is left of the
-    residual only once the predictor takes its part. Blur like that of photographs and like that of
-    video, where there is detail, gains more than either alone.
+    residual only once the predictor takes its part; trained together from then on, they gain less.
+    Blur like that of photographs and like that of video, where there is detail, gains more than
+    either alone. Of what a denoiser can predict, only "edm" is right from the first level to the
+    last.
     """
     predictor = TrainConfig(
-        model=PRESETS[preset],
+        model=replace(PRESETS[preset], prediction="edm"),
         data=DataConfig(crop_px=128, blur=BLURS["mixed"], zoom_fraction=0.1, places=3),
         loss=RECIPES["predictor"],
         steps=UNLIMITED_STEPS,
-        minutes=0.75 * minutes,
+        minutes=0.6 * minutes,
     )
     # Of another seed: its crops would else be those that the first stage began with.
-    both = replace(
+    denoiser = replace(
         predictor,
-        loss=RECIPES["joint+pixel"],
-        learning_rate=5e-4,
-        minutes=0.25 * minutes,
+        loss=replace(RECIPES["denoiser"], levels="mixed"),
+        learning_rate=1e-3,
+        minutes=0.4 * minutes,
         seed=1,
     )
     return Recipe(
         f"the reference weights of {preset}: {minutes / 60:g} hours on a CPU, less on a GPU",
         preset,
-        (predictor, both),
+        (predictor, denoiser),
         gpu_batch=GPU_BATCH,
     )
 

@@ -19,6 +19,7 @@ from train.config import DistillConfig, Execution, TrainConfig
 from train.data.layouts import Pictures
 from train.lessons import Distillation, few_steps
 from train.loop import open_fabric, train
+from train.measuring.grids import from_guess
 from train.measuring.inference import TorchEngine
 from train.measuring.metrics import Metrics, open_metrics, psnr
 from train.measuring.sampling import Pair, average_samples, to_pair
@@ -29,7 +30,7 @@ METRICS = ("ssim", "blur_effect")
 SEED = 0
 
 # What the other presets of a bundle are made of.
-_MANY_STEPS = SamplerConfig("ancestral", "log-snr", 10, cleanest=9.0, noisiest=3.0, start="guess")
+_MANY_STEPS = from_guess(10, 3.0)
 
 
 class Measured(msgspec.Struct, frozen=True):

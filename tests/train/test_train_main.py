@@ -47,30 +47,31 @@ def test_a_recipe_alone_is_its_own_configuration(name: str) -> None:
 
 
 @pytest.mark.parametrize("preset", ["tiny", "edge", "paper"])
-def test_reference_weights_are_a_predictor_first_then_both_at_a_lower_rate(preset: str) -> None:
+def test_reference_weights_are_a_predictor_first_then_the_denoiser_behind_it(preset: str) -> None:
     first, second = stages_of("--recipe", f"reference-{preset}")
     assert (first.loss.denoise, first.loss.pixel) == (0.0, 1.0)
-    assert (second.loss.denoise, second.loss.pixel) == (1.0, 1.0)
+    assert (second.loss.denoise, second.loss.pixel) == (1.0, 0.0)
+    assert second.loss.predictor_frozen
     assert second.learning_rate < first.learning_rate == 1.5e-3
     assert first.batch >= 8
-    assert first.model == second.model == PRESETS[preset]
+    assert first.model == second.model == replace(PRESETS[preset], prediction="edm")
     assert first.seed != second.seed
 
 
 def test_minutes_are_shared_among_the_stages_of_a_recipe() -> None:
     first, second = stages_of("--recipe", "reference-tiny", "--minutes", "40")
-    assert (first.minutes, second.minutes) == (30, 10)
+    assert (first.minutes, second.minutes) == pytest.approx((24, 16))
     assert config_of("--recipe", "predictor", "--minutes", "3").minutes == 3
 
 
 def test_steps_are_shared_among_the_stages_of_a_recipe() -> None:
     stages = stages_of("--recipe", "reference-tiny", "--steps", "100")
-    assert [(stage.steps, stage.minutes) for stage in stages] == [(75, None), (25, None)]
+    assert [(stage.steps, stage.minutes) for stage in stages] == [(60, None), (40, None)]
 
 
 def test_later_stages_keep_their_ratio_to_a_learning_rate_given() -> None:
     first, second = stages_of("--recipe", "reference-edge", "--learning-rate", "0.003")
-    assert (first.learning_rate, second.learning_rate) == pytest.approx((3e-3, 1e-3))
+    assert (first.learning_rate, second.learning_rate) == pytest.approx((3e-3, 2e-3))
 
 
 def test_on_a_gpu_a_reference_recipe_takes_a_larger_batch() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runtime.errors import OptionError
-from runtime.samplers import SamplerConfig, with_steps
+from runtime.samplers import SamplerConfig, Start, with_steps
 
 # Whang et al. 2022, appendix F: steps, and the last value of 1 - alpha.
 PAPER_STEPS = (10, 20, 30, 50, 100, 200, 300, 500)
@@ -28,12 +28,21 @@ class Grid:
     left_out: str = ""
 
 
+def paper_sampler(steps: int, end: float) -> SamplerConfig:
+    """The paper's schedule, with fresh noise of the posterior's variance (Ho et al. 2020, eq. 7).
+
+    That is DDIM with eta 1. With the variance beta, which Ho et al. allow as well, the last but one
+    of ten steps adds noise of 0.24 that the last one, at beta 1e-6, cannot take away.
+    """
+    return SamplerConfig("ddim", "linear", steps, beta_end=end, eta=1.0)
+
+
 def paper_grid() -> Grid:
     """Steps x final beta from pure noise, without those that would not start from noise."""
     kept, dropped = [], 0
     for steps in PAPER_STEPS:
         for end in PAPER_ENDS:
-            sampler = SamplerConfig(steps=steps, beta_end=end)
+            sampler = paper_sampler(steps, end)
             try:
                 kept.append(with_steps(sampler, steps))
             except OptionError:
@@ -48,14 +57,15 @@ def paper_grid() -> Grid:
 def short_grid() -> Grid:
     """Few steps on levels evenly spaced in log-SNR: ancestral, DDIM and DPM-Solver++(2M).
 
-    From the predictor's guess, which lies at an intermediate level, and from pure noise. 2M appears
+    From the guess, the mean (runtime.samplers), and pure noise. 2M appears
     on this schedule alone: the linear one has steps of log-SNR so uneven that it extrapolates
     beyond all bounds.
     """
     guess = [
-        SamplerConfig("ancestral", "log-snr", steps, cleanest=9.0, noisiest=noisiest, start="guess")
+        from_guess(steps, noisiest, start)
         for steps in (2, 4, 10)
-        for noisiest in (1.0, 3.0)
+        for noisiest in (3.0, 6.0)
+        for start in ("guess", "mean")
     ]
     straight = [
         SamplerConfig("ddim", "log-snr", steps, cleanest=5.0, noisiest=noisiest, start="guess")
@@ -74,20 +84,18 @@ def quick_grid() -> Grid:
     """One sampler of each kind: a first look in minutes."""
     samplers = (
         SamplerConfig(steps=0),
-        SamplerConfig("ancestral", "log-snr", 10, cleanest=9.0, noisiest=3.0, start="guess"),
+        from_guess(10, 3.0),
         SamplerConfig("ddim", "log-snr", 2, cleanest=5.0, noisiest=1.0, start="guess"),
         SamplerConfig("ddim", "log-snr", 6, cleanest=9.0, noisiest=-4.0),
         SamplerConfig("dpm++2m", "log-snr", 6, cleanest=9.0, noisiest=-4.0),
-        SamplerConfig("ancestral", "linear", 10, beta_end=0.5),
+        paper_sampler(10, 0.5),
     )
     return Grid(samplers, (1, 4))
 
 
 # Of the paper's grid: steps times final beta is 10, so that all end equally noisy. Ten steps reach
 # half of it at most. What takes more steps is in the whole grid.
-_LADDER = tuple(
-    SamplerConfig(steps=steps, beta_end=end) for steps, end in ((10, 0.5), (20, 0.5), (50, 0.2))
-)
+_LADDER = tuple(paper_sampler(steps, end) for steps, end in ((10, 0.5), (20, 0.5), (50, 0.2)))
 
 
 def averaging_grid() -> Grid:
@@ -97,12 +105,15 @@ def averaging_grid() -> Grid:
 
 def steps_grid() -> Grid:
     """Ever more steps and no averaging, from pure noise and from the predictor's guess."""
-    guess = (_from_guess(steps) for steps in (1, 2, 4, 10, 20))
+    guess = (from_guess(steps, 3.0) for steps in (1, 2, 4, 10, 20))
     return Grid((SamplerConfig(steps=0), *_LADDER, *guess), (1,))
 
 
-def _from_guess(steps: int) -> SamplerConfig:
-    return SamplerConfig("ancestral", "log-snr", steps, cleanest=9.0, noisiest=3.0, start="guess")
+def from_guess(steps: int, noisiest: float, start: Start = "guess") -> SamplerConfig:
+    """Levels evenly spaced from ``noisiest`` on, with fresh noise of the posterior's variance."""
+    return SamplerConfig(
+        "ddim", "log-snr", steps, cleanest=9.0, noisiest=noisiest, eta=1.0, start=start
+    )
 
 
 GRIDS = {
@@ -125,5 +136,6 @@ def describe(sampler: SamplerConfig) -> str:
         else f"log-SNR {sampler.noisiest:g} to {sampler.cleanest:g}"
     )
     start = START_NAMES[sampler.start]
+    fresh = f" (eta {sampler.eta:g})" if sampler.method == "ddim" and sampler.eta > 0 else ""
     unit = "step" if sampler.steps == 1 else "steps"
-    return f"{sampler.steps} {method[sampler.method]} {unit} from {start}, {schedule}"
+    return f"{sampler.steps} {method[sampler.method]}{fresh} {unit} from {start}, {schedule}"

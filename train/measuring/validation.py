@@ -11,17 +11,18 @@ from torch import Tensor
 
 from runtime.errors import OptionError
 from runtime.loop import sample_residual
-from runtime.samplers import SamplerConfig, compile_table
+from runtime.samplers import compile_table
 from train.config import TrainConfig
 from train.data.crops import CropDataset
 from train.data.layouts import Pictures
+from train.measuring.grids import paper_sampler
 from train.measuring.inference import TorchEngine
 from train.network import Model, size_multiple_px
 
 Floats = NDArray[np.float32]
 
 _SEED = 20_220_301
-_SAMPLER = SamplerConfig(method="ancestral", schedule="linear", beta_end=0.5, steps=10)
+_SAMPLER = paper_sampler(10, 0.5)
 _GRID_ROWS = 4
 
 
