@@ -79,7 +79,8 @@ def export_bundle(checkpoint: Path, output: Path, config: ExportConfig) -> Expor
         report |= {} if int8 is None else {"int8": int8}
         return _with_footprint(manifest, directory, name), {REPORT: to_report(report)}
 
-    tables = Tables(COLUMNS, compile_presets(card.config.model.prediction))
+    presets = compile_presets(card.config.model.prediction, config.guess_level)
+    tables = Tables(COLUMNS, presets)
     write_bundle(output, manifest, tables, files, prove)
     return exported[0]
 
@@ -138,7 +139,7 @@ def check_bundle(model: Model, directory: Path, images: Sequence[Image] = ()) ->
 def _fused_table(config: ExportConfig, card: Card) -> Table | None:
     if config.fused_steps is None:
         return None
-    presets = compile_presets(card.config.model.prediction)
+    presets = compile_presets(card.config.model.prediction, config.guess_level)
     sampler = with_steps(presets[DEFAULT_PRESET].sampler, config.fused_steps)
     return compile_table(sampler, card.config.model.prediction)
 
@@ -152,7 +153,7 @@ def _fused(
 ) -> dict[str, bytes]:
     """The fused graph and its card."""
     model, signature = fuse(predictor.model, step.model, table, manifest.size_multiple_px)
-    presets = compile_presets(manifest.prediction)
+    presets = compile_presets(manifest.prediction, config.guess_level)
     sampler = with_steps(presets[DEFAULT_PRESET].sampler, table.steps)
     card = Fused(signature, manifest.size_multiple_px, config.precision, sampler)
     return {FILE: model.SerializeToString(), CARD: to_json(card)}

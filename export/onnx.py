@@ -65,6 +65,15 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also programs for the runtime's engine torch, which is slower: the reference",
     )
+    parser.add_argument(
+        "--guess-level",
+        type=float,
+        default=_DEFAULT.guess_level,
+        metavar="LEVEL",
+        help="log-SNR at which the presets balanced, distortion and realtime begin with the "
+        "predictor's guess; the higher, the closer samples stay to it "
+        f"(default: {_DEFAULT.guess_level:g})",
+    )
     _add_int8(parser)
     return parser
 
@@ -108,6 +117,7 @@ def read_config(arguments: argparse.Namespace) -> ExportConfig:
         opset=arguments.opset,
         fused_steps=arguments.fused,
         programs=arguments.with_torch,
+        guess_level=arguments.guess_level,
         calibration=arguments.calibration,
         pictures=arguments.calibration_pictures,
         calibration_seconds=arguments.calibration_seconds,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from runtime.bundle import Preset
 from runtime.samplers import Prediction, SamplerConfig, compile_table
@@ -19,42 +21,70 @@ class PresetConfig:
     sampler: SamplerConfig
 
 
-# Noise of a standard deviation of 0.22 where the residual of a blurred photograph has about 0.12:
-# enough to forget the predictor's guess, without the steps that only remove pure noise.
+# Where samplers that begin with the predictor's guess begin: noise of a standard deviation of 0.22
+# where the residual of a blurred photograph has about 0.12. That is enough to forget the guess,
+# without the steps that only remove pure noise.
+GUESS_LEVEL = 3.0
+
+# All fresh noise has the posterior's variance (DDIM with eta 1). That of the forward process, beta,
+# leaves noise in the picture where steps are few.
 _FROM_THE_GUESS = SamplerConfig(
-    method="ancestral", schedule="log-snr", steps=10, cleanest=9.0, noisiest=3.0, start="guess"
+    method="ddim",
+    schedule="log-snr",
+    steps=10,
+    cleanest=GUESS_LEVEL + 6.0,
+    noisiest=GUESS_LEVEL,
+    eta=1.0,
+    start="guess",
 )
 
 PRESETS: dict[str, PresetConfig] = {
     "balanced": PresetConfig(
-        "10 ancestral steps from the predictor's guess, 4 samples averaged", 4, _FROM_THE_GUESS
+        "10 steps from the predictor's guess, 4 samples averaged", 4, _FROM_THE_GUESS
     ),
     "distortion": PresetConfig(
-        "10 ancestral steps from the predictor's guess, 8 samples averaged", 8, _FROM_THE_GUESS
+        "10 steps from the predictor's guess, 8 samples averaged", 8, _FROM_THE_GUESS
     ),
     "paper-sa": PresetConfig(
-        "10 ancestral steps from pure noise on the paper's schedule, 8 samples averaged",
+        "10 steps from pure noise on the paper's schedule, 8 samples averaged",
         8,
-        SamplerConfig(method="ancestral", schedule="linear", beta_end=0.5, steps=10),
+        SamplerConfig(method="ddim", schedule="linear", beta_end=0.5, steps=10, eta=1.0),
     ),
     "perception": PresetConfig(
-        "500 ancestral steps on the paper's schedule, one sample",
+        "500 steps from pure noise on the paper's schedule, one sample",
         1,
-        SamplerConfig(method="ancestral", schedule="linear", beta_end=0.02, steps=500),
+        SamplerConfig(method="ddim", schedule="linear", beta_end=0.02, steps=500, eta=1.0),
     ),
     "realtime": PresetConfig(
         "2 deterministic steps from an intermediate level",
         1,
         SamplerConfig(
-            method="ddim", schedule="log-snr", steps=2, cleanest=5.0, noisiest=1.0, start="guess"
+            method="ddim",
+            schedule="log-snr",
+            steps=2,
+            cleanest=GUESS_LEVEL + 2.0,
+            noisiest=GUESS_LEVEL - 2.0,
+            start="guess",
         ),
     ),
 }
 
 
-def compile_presets(prediction: Prediction) -> dict[str, Preset]:
-    """All presets with their tables, for a network that predicts ``prediction``."""
-    return {name: _compile(config, prediction) for name, config in PRESETS.items()}
+def compile_presets(prediction: Prediction, guess_level: float = GUESS_LEVEL) -> dict[str, Preset]:
+    """All presets with their tables, for a network that predicts ``prediction``.
+
+    Those that begin with the predictor's guess begin ``guess_level`` - GUESS_LEVEL closer to it.
+    """
+    closer = guess_level - GUESS_LEVEL
+    return {name: _compile(_moved(config, closer), prediction) for name, config in PRESETS.items()}
+
+
+def _moved(config: PresetConfig, closer: float) -> PresetConfig:
+    sampler = config.sampler
+    if sampler.start != "guess":
+        return config
+    levels = {"noisiest": sampler.noisiest + closer, "cleanest": sampler.cleanest + closer}
+    return replace(config, sampler=msgspec.structs.replace(sampler, **levels))
 
 
 def _compile(config: PresetConfig, prediction: Prediction) -> Preset:

@@ -21,21 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import OptionError
-from runtime.schedules import abar_of, linear_beta, log_snr, log_snr_spaced
+from runtime.schedules import linear_beta, log_snr, log_snr_spaced
 
 Array = NDArray[np.float64]
 Method = Literal["ancestral", "ddim", "dpm++2m"]
 Schedule = Literal["linear", "log-snr"]
-Start = Literal["noise", "guess", "mean"]
+Start = Literal["noise", "guess"]
 Prediction = Literal["eps", "x0", "v", "edm"]
 
 # What the preconditioning of "edm" takes for the residual's standard deviation, in pictures that
 # reach from -1 to 1: that of a photograph which a predictor has brought to 26 dB.
 RESIDUAL_STD = 0.1
-
-# Where "mean" asks for the residual first: hardly any of it is left in the state (Whang et al. 2022
-# train up to -10), so that the answer rests on the picture alone.
-_MEAN_LEVEL = -9.0
 
 COLUMNS = ("level", "from_z", "from_output", "keep", "take", "take_previous", "noise")
 MAX_STEPS = 500
@@ -47,9 +43,7 @@ class SamplerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``schedule`` "linear" is the paper's (1 - alpha rises linearly to ``beta_end``); "log-snr"
     spaces levels evenly in log-SNR from ``noisiest`` up to ``cleanest``. ``start`` "noise" begins
     with pure noise; "guess" begins at the first level with the residual taken as zero, which is
-    what the predictor's picture says; "mean" takes its first step from pure noise to the first
-    level, straight to what the denoiser expects of the residual there, and the others from that
-    level on. ``eta`` is DDIM's share of fresh noise, 0 to 1.
+    what the predictor's picture says. ``eta`` is DDIM's share of fresh noise, 0 to 1.
     """
 
     method: Method = "ancestral"
@@ -89,37 +83,13 @@ def compile_table(config: SamplerConfig, prediction: Prediction) -> Table:
         raise OptionError(f"got eta {config.eta}; wanted is a number from 0 to 1")
     if config.steps == 0:
         return Table(0.0, np.empty((0, len(COLUMNS))))
-    if config.start == "mean":
-        return _from_the_mean(config, prediction)
     abar = _levels(config)[::-1]
-    start = 1.0 if config.start == "noise" else float(np.sqrt(1.0 - abar[0]))
-    return Table(start, _compile_rows(abar, config, prediction))
-
-
-def _compile_rows(abar: Array, config: SamplerConfig, prediction: Prediction) -> Array:
-    """Rows (steps, 7) that lead through the levels ``abar`` (steps,), noisy to clean."""
     updates = {"ancestral": _ancestral, "ddim": _ddim, "dpm++2m": _dpm_solver}
     from_z, from_output = _residual_from(prediction, abar)
     keep, take, take_previous, noise = updates[config.method](abar, config)
     columns = (log_snr(abar), from_z, from_output, keep, take, take_previous, noise)
-    return np.stack(columns, axis=1)
-
-
-def _from_the_mean(config: SamplerConfig, prediction: Prediction) -> Table:
-    """One step to the expected residual, noised anew to the first level, and the others from there.
-
-    One step alone is the expected residual itself.
-    """
-    abar = abar_of(np.array([_MEAN_LEVEL]))
-    (from_z,), (from_output,) = _residual_from(prediction, abar)
-    first = [_MEAN_LEVEL, from_z, from_output, 0.0, 1.0, 0.0, 0.0]
-    if config.steps == 1:
-        return Table(1.0, np.array([first]))
-    rest = msgspec.structs.replace(config, steps=config.steps - 1)
-    levels = _levels(rest)[::-1]
-    first[COLUMNS.index("take")] = float(np.sqrt(levels[0]))
-    first[COLUMNS.index("noise")] = float(np.sqrt(1.0 - levels[0]))
-    return Table(1.0, np.vstack([first, _compile_rows(levels, rest, prediction)]))
+    start = 1.0 if config.start == "noise" else float(np.sqrt(1.0 - abar[0]))
+    return Table(start, np.stack(columns, axis=1))
 
 
 def with_steps(config: SamplerConfig, steps: int) -> SamplerConfig:

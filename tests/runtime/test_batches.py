@@ -73,7 +73,7 @@ def test_samples_run_in_groups_where_memory_is_short(
     open_with: Callable[..., Session], photograph: Image
 ) -> None:
     engine = Counting()
-    session = open_with(engine, memory_mib=100)
+    session = open_with(engine, bundle="tiny", memory_mib=100)
     session.deblur(photograph[:256, :256], steps=1, samples=3, preset="realtime")
     assert engine.batches == [2, 1]
 
@@ -83,10 +83,10 @@ def test_pictures_run_one_by_one_where_memory_is_short(
 ) -> None:
     engine = Counting()
     images = np.stack([photograph[:256, :256], photograph[256:, 256:]])
-    tight = open_with(engine, memory_mib=64)
+    tight = open_with(engine, bundle="tiny", memory_mib=64)
     assert np.array_equal(
         tight.deblur(images, steps=2, samples=1),
-        Session(engine="fake").deblur(images, steps=2, samples=1),
+        Session("tiny", engine="fake").deblur(images, steps=2, samples=1),
     )
     assert set(engine.batches) == {1}
 
@@ -94,8 +94,9 @@ def test_pictures_run_one_by_one_where_memory_is_short(
 def test_samples_as_one_batch_are_those_taken_one_by_one(photograph: Image) -> None:
     image = photograph[60:108, 200:248]
     options = {"steps": 2, "samples": 3, "return_samples": True}
-    _, together = Session(engine="onnx-cpu").deblur(image, **options)  # type: ignore[call-overload]
-    tight = Session(engine="onnx-cpu", memory_mib=4)
+    whole = Session("tiny", engine="onnx-cpu")
+    _, together = whole.deblur(image, **options)  # type: ignore[call-overload]
+    tight = Session("tiny", engine="onnx-cpu", memory_mib=4)
     _, apart = tight.deblur(image, **options)  # type: ignore[call-overload]
     assert np.abs(together.astype(int) - apart).max() <= 1
 

@@ -175,30 +175,6 @@ def test_too_few_steps_on_the_papers_schedule_are_refused_with_a_way_out() -> No
         with_steps(SamplerConfig(schedule="linear", beta_end=0.5), 4)
 
 
-@pytest.mark.parametrize("prediction", PREDICTIONS)
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("steps", [1, 2, 3, 10])
-def test_a_start_from_the_mean_gives_the_residual_back(
-    method: Literal["ancestral", "ddim", "dpm++2m"], prediction: Prediction, steps: int
-) -> None:
-    config = SamplerConfig(method, "log-snr", steps, noisiest=5.0, start="mean")
-    table = compile_table(config, prediction)
-    assert table.steps == steps
-    rng = np.random.default_rng(0)
-    truth, z = rng.standard_normal((2, 50))
-    assert run(table, z, oracle(prediction, truth), rng) == pytest.approx(truth, abs=1e-9)
-
-
-def test_a_start_from_the_mean_forgets_the_noise_that_it_began_with() -> None:
-    table = compile_table(SamplerConfig("ddim", "log-snr", 4, noisiest=5.0, start="mean"), "x0")
-    first = table.rows[0]
-    assert first[3] == 0.0
-    assert table.column("level")[1] == pytest.approx(5.0)
-    # What is left after the first step: the residual and noise, in the shares of that level.
-    assert first[4] ** 2 + first[6] ** 2 == pytest.approx(1.0)
-    assert first[4] ** 2 == pytest.approx(float(abar_of(5.0)))
-
-
 def spread_after_ten_steps(config: SamplerConfig) -> float:
     """Of residuals with standard deviation 0.1, sampled with the best possible network."""
     rng = np.random.default_rng(0)

@@ -127,7 +127,7 @@ def test_a_denoiser_of_x0_goes_on_as_edm_where_nearly_all_is_noise(tmp_path: Pat
     save_tensors(path, before.state_dict(), Card(FORMAT, TrainConfig(model=ONE), 0))
     after = new_run(TrainConfig(model=replace(ONE, prediction="edm")), init=path).model
     y, z, level = picture(32, 64), picture(32, 64, seed=2), torch.tensor([-9.0])
-    row = compile_table(SamplerConfig(steps=1, start="mean"), "edm").rows[0]
+    row = compile_table(SamplerConfig(schedule="log-snr", steps=1, noisiest=-9.0), "edm").rows[0]
     with torch.no_grad():
         estimate = row[1] * z + row[2] * after.denoise(y, z, level)
         # What the preconditioning keeps of the state at this level: a part in ten thousand.

@@ -12,10 +12,9 @@ PAPER_STEPS = (10, 20, 30, 50, 100, 200, 300, 500)
 PAPER_ENDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 # What a sampler begins with, in a few words.
-START_NAMES: dict[str, str] = {
+START_NAMES: dict[Start, str] = {
     "noise": "pure noise",
     "guess": "the predictor's guess",
-    "mean": "the residual's mean",
 }
 
 
@@ -57,16 +56,11 @@ def paper_grid() -> Grid:
 def short_grid() -> Grid:
     """Few steps on levels evenly spaced in log-SNR: ancestral, DDIM and DPM-Solver++(2M).
 
-    From the guess, the mean (runtime.samplers), and pure noise. 2M appears
+    From the predictor's guess, which lies at an intermediate level, and from pure noise. 2M appears
     on this schedule alone: the linear one has steps of log-SNR so uneven that it extrapolates
     beyond all bounds.
     """
-    guess = [
-        from_guess(steps, noisiest, start)
-        for steps in (2, 4, 10)
-        for noisiest in (3.0, 6.0)
-        for start in ("guess", "mean")
-    ]
+    guess = [from_guess(steps, noisiest) for steps in (2, 4, 10) for noisiest in (3.0, 6.0)]
     straight = [
         SamplerConfig("ddim", "log-snr", steps, cleanest=5.0, noisiest=noisiest, start="guess")
         for steps in (1, 2, 4)
@@ -109,10 +103,10 @@ def steps_grid() -> Grid:
     return Grid((SamplerConfig(steps=0), *_LADDER, *guess), (1,))
 
 
-def from_guess(steps: int, noisiest: float, start: Start = "guess") -> SamplerConfig:
+def from_guess(steps: int, noisiest: float) -> SamplerConfig:
     """Levels evenly spaced from ``noisiest`` on, with fresh noise of the posterior's variance."""
     return SamplerConfig(
-        "ddim", "log-snr", steps, cleanest=9.0, noisiest=noisiest, eta=1.0, start=start
+        "ddim", "log-snr", steps, cleanest=9.0, noisiest=noisiest, eta=1.0, start="guess"
     )
 
 

@@ -10,14 +10,14 @@ from runtime.bench.cases import Case
 from runtime.bench.cold import measure_cold
 from runtime.bench.readme import BEGIN, END, between_markers, readme_table
 from runtime.bench.rows import Row, read_files
-from runtime.bundle import find_bundle, open_bundle
+from runtime.bundle import DEFAULT, find_bundle, open_bundle
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def test_a_row_carries_its_circumstances(rows: list[Row]) -> None:
     row = rows[0]
-    assert row.case.bundle == "tiny"
+    assert row.case.bundle == DEFAULT
     assert len(row.case.bundle_sha256) == 64
     assert row.engine.startswith("onnx-cpu (ONNX Runtime ")
     assert row.software.made_by.startswith("dvsr-edge ")
