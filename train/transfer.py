@@ -79,7 +79,7 @@ def _widen(name: str, tensor: Tensor, times: int, random: torch.Generator) -> Te
     if tensor.ndim == 1 or name == _STEM:
         return tensor
     shares = tensor.repeat_interleave(times, dim=1) / times
-    noise = torch.randn(shares.shape, generator=random).unflatten(1, (-1, times))
+    noise = torch.randn(len(tensor), tensor.shape[1], times, *tensor.shape[2:], generator=random)
     noise = (noise - noise.mean(dim=2, keepdim=True)).flatten(1, 2)
     # Without noise the variance is that of the whole weight over times^2, and 1 / times is wanted.
     return shares + noise * tensor.std() / times**0.5

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runtime.errors import OptionError
-from runtime.samplers import SamplerConfig, Start, with_steps
+from runtime.samplers import SamplerConfig, with_steps
 
 # Whang et al. 2022, appendix F: steps, and the last value of 1 - alpha.
 PAPER_STEPS = (10, 20, 30, 50, 100, 200, 300, 500)
 PAPER_ENDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 # What a sampler begins with, in a few words.
-START_NAMES: dict[Start, str] = {
+START_NAMES: dict[str, str] = {
     "noise": "pure noise",
     "guess": "the predictor's guess",
 }
