@@ -161,8 +161,8 @@ class DistillConfig:
     """
 
     steps: int = 2
-    noisiest: float = 1.0
-    cleanest: float = 9.0
+    noisiest: float = 3.0
+    cleanest: float = 11.0
     start: Literal["noise", "guess"] = "guess"
     keep: float = 0.25
 

@@ -69,7 +69,7 @@ def test_a_network_that_returns_the_lesson_lands_where_the_teacher_does(predicti
 
 @pytest.mark.parametrize("prediction", ["x0", "v", "edm"])
 def test_a_student_gets_nearer_to_its_teachers_two_steps(prediction: str) -> None:
-    config = DistillConfig(1, noisiest=-1.0, keep=0.0)
+    config = DistillConfig(1, noisiest=-1.0, cleanest=9.0, keep=0.0)
     teacher = random_model(prediction)
     student = copy.deepcopy(teacher)
     objective = Distillation(student, teacher, config)
