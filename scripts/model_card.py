@@ -38,6 +38,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from export.onnx import main as export_onnx
+from export.presets import DEFAULT_PRESET
 from runtime.bundle import DEFAULT, open_bundle
 from runtime.command import run_command
 from runtime.errors import DataError, DvsrError, OptionError
@@ -112,7 +113,10 @@ def _measure_half(arguments: argparse.Namespace) -> None:
         raise OptionError("part fp16 needs --checkpoint, or name the other parts with --only")
     with tempfile.TemporaryDirectory() as folder:
         bundle = str(Path(folder) / "half")
-        _check(export_onnx([str(arguments.checkpoint), "-o", bundle, "--precision", "fp16"]))
+        # The same samplers as the bundle's: only precision may differ.
+        level = open_bundle(arguments.bundle).preset(DEFAULT_PRESET).sampler.noisiest
+        options = ["--precision", "fp16", "--guess-level", str(level)]
+        _check(export_onnx([str(arguments.checkpoint), "-o", bundle, *options]))
         some = ["--pictures", str(arguments.pictures)]
         options = ["--at", "0x1", "2x1", "--metrics", *some]
         _evaluate(arguments, "fp16", *options, bundle=bundle)
