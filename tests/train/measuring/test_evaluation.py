@@ -33,7 +33,14 @@ def test_a_checkpoint_is_evaluated_as_the_bundle_made_from_it(
     with Session(small_bundle) as bundle:
         for session in (bundle, CheckpointSession(checkpoint)):
             rows, _ = measure_all(
-                session, pictures, [Setting(3, 2)], Metrics(), spread=True, progress=False
+                session,
+                pictures,
+                [Setting(10, 2)],
+                Metrics(),
+                # Those from the guess begin where each bundle wants them to.
+                preset="paper-sa",
+                spread=True,
+                progress=False,
             )
             scores.append(rows[0])
     # Both round to grey levels, and may do so differently at a tie.
