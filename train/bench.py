@@ -96,8 +96,8 @@ def _time_steps(arguments: argparse.Namespace) -> msgspec.Struct:
     print(
         f"{speed.preset}: a step of {speed.batch} crops of {speed.crop_px} px is "
         f"{speed.gflop_per_step:.1f} GFLOP and runs at {speed.gflop_per_s:.0f} GFLOP/s, "
-        f"{speed.share:.0%} of the {speed.convolution_gflop_per_s:.0f} GFLOP/s of one bfloat16 "
-        f"convolution; forward and backward alone reach {speed.networks_share:.0%}, "
+        f"{speed.share:.0%} of the {speed.convolution_gflop_per_s:.0f} GFLOP/s of one "
+        f"{speed.dtype} convolution; forward and backward alone reach {speed.networks_share:.0%}, "
         f"the networks' convolutions {speed.convolutions_share:.0%}"
     )
     for kind, share in sorted(speed.share_of_time.items(), key=lambda item: -item[1]):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
@@ -36,6 +37,20 @@ def choose_device(accelerator: str) -> torch.device:
             f"got accelerator '{accelerator}'; this machine has cpu{f' and {kind}' if kind else ''}"
         )
     return torch.device(accelerator)
+
+
+@cache
+def computes_bfloat16(kind: str) -> bool:
+    """Whether devices of that ``kind`` ("cpu", "cuda") have bfloat16 kernels here.
+
+    Without them torch computes in bfloat16 number by number, many times slower than in float32.
+    """
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if kind == "cpu":
+        built_in = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        return built_in and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return True
 
 
 class OneDevice:

@@ -23,7 +23,7 @@ from train.config import Execution, TrainConfig
 from train.data.batches import Parts, group_parts, open_batches
 from train.data.crops import CropDataset
 from train.data.layouts import Pictures
-from train.device import AnyFabric, OneDevice
+from train.device import AnyFabric, OneDevice, choose_device, computes_bfloat16
 from train.journal import Entry, Journal
 from train.measuring.validation import Validation
 from train.network import Model, size_multiple_px
@@ -72,6 +72,9 @@ def train(
     if is_finished(config, run.step, run.seconds):
         return folder / MODEL
     run.files = list_files(pictures) if fabric.is_global_zero else {}
+    if config.bfloat16 and not computes_bfloat16(fabric.device.type) and fabric.is_global_zero:
+        told = f"this {fabric.device.type} has no bfloat16 kernels: training in float32"
+        tqdm.write(told, file=sys.stderr)
     if execution.compile:
         compile_networks(run.model)
     learned = Objective(run.model, config.loss) if objective is None else objective(run.model)
@@ -116,18 +119,21 @@ def train(
 def open_fabric(config: TrainConfig, execution: Execution) -> AnyFabric:
     """What a run's steps go through: one device, or Fabric for several; not yet launched.
 
-    Raises OptionError for options that contradict each other.
+    Where the device has no bfloat16 kernels, the run is one in float32. Raises OptionError for
+    options that contradict each other.
     """
     check_options(config, execution)
+    kind = choose_device(execution.accelerator).type
+    bfloat16 = config.bfloat16 and computes_bfloat16(kind)
     if execution.devices == 1:
-        return OneDevice(execution.accelerator, bfloat16=config.bfloat16)
+        return OneDevice(execution.accelerator, bfloat16=bfloat16)
     from lightning_fabric import Fabric
 
     return Fabric(
         accelerator=execution.accelerator,
         devices=execution.devices,
         strategy="ddp",
-        precision="bf16-mixed" if config.bfloat16 else "32-true",
+        precision="bf16-mixed" if bfloat16 else "32-true",
     )
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from train.device import computes_bfloat16
+
 
 def build_optimizers(model: nn.Module, learning_rate: float) -> dict[str, torch.optim.Optimizer]:
     """Muon for the hidden convolutions, AdamW for biases, linear layers, first and last layers.
@@ -96,13 +98,14 @@ class ConvolutionMuon(torch.optim.Muon):
 def orthogonalise(
     matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
 ) -> Tensor:
-    """Nearly orthogonal matrices of the same singular vectors, (N, rows, columns) in bfloat16.
+    """Nearly orthogonal matrices of the same singular vectors, (N, rows, columns).
 
+    They are bfloat16 where the device has kernels for it, else of the type of ``matrices``.
     The quintic Newton-Schulz iteration of torch.optim.Muon, on N matrices at once: singular values
     end between about 0.7 and 1.2, which trains as well as 1 (Jordan et al. 2024).
     """
     a, b, c = coefficients
-    x = matrices.bfloat16()
+    x = matrices.bfloat16() if computes_bfloat16(matrices.device.type) else matrices
     tall = x.shape[1] > x.shape[2]
     if tall:
         x = x.mT

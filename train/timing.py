@@ -18,6 +18,7 @@ from runtime.version import __version__
 from train.config import DataConfig, Execution, TrainConfig
 from train.data.crops import CropDataset
 from train.data.layouts import Pictures
+from train.device import computes_bfloat16
 from train.loop import compile_networks, open_fabric
 from train.network import PICTURE_CHANNELS, Model
 from train.run import new_run
@@ -61,12 +62,12 @@ class CropSpeed(msgspec.Struct, frozen=True):
 
 
 class StepSpeed(msgspec.Struct, frozen=True):
-    """Training steps of one preset in bfloat16 autocast, on the CPU.
+    """Training steps of one preset on the CPU, in autocast to ``dtype``.
 
     ``gflop_per_step`` is the work of both networks, forward and backward, a multiplication and an
     addition being two operations; ``gflop_per_s`` is that over the time of a whole step, with
     noise, clipping, optimizers and average. ``convolution_gflop_per_s`` is the best rate of a few
-    3x3 convolutions, forward and backward, in bfloat16 and channels-last. ``share`` is the rate of
+    3x3 convolutions, forward and backward, in that type and channels-last. ``share`` is the rate of
     whole steps over it, ``networks_share`` that of forward and backward alone.
     ``convolutions_share`` is what would be reached if nothing but the networks' own convolutions
     took time. ``share_of_time`` says by kind of work where the time goes.
@@ -86,6 +87,7 @@ class StepSpeed(msgspec.Struct, frozen=True):
     networks_share: float
     convolutions_share: float
     share_of_time: dict[str, float]
+    dtype: str = "bfloat16"
     device: str = "cpu"
     torch: str = str(torch.__version__)
     made_by: str = f"dvsr-edge {__version__}"
@@ -147,6 +149,7 @@ def measure_steps(
         share_of_time={
             kind: round(part, 4) for kind, part in {**shares, _UPDATE: seconds[-1] / whole}.items()
         },
+        dtype=str(_probe_dtype()).removeprefix("torch."),
     )
 
 
@@ -199,10 +202,15 @@ def _profile(learn: Callable[[], None], update: Callable[[], None]) -> dict[str,
     return {kind: taken / total for kind, taken in kinds.items()}
 
 
+def _probe_dtype() -> torch.dtype:
+    return torch.bfloat16 if computes_bfloat16("cpu") else torch.float32
+
+
 def _make_probe(channels: int, side_px: int) -> Callable[[], None]:
-    layer = torch.nn.Conv2d(channels, channels, 3, padding=1).bfloat16()
+    dtype = _probe_dtype()
+    layer = torch.nn.Conv2d(channels, channels, 3, padding=1, dtype=dtype)
     layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    x = torch.rand(_PROBE_BATCH, channels, side_px, side_px).bfloat16()
+    x = torch.rand(_PROBE_BATCH, channels, side_px, side_px, dtype=dtype)
     x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
     gradient = torch.ones_like(x)
 
