@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from runtime.bundle import Preset
-from runtime.samplers import Prediction, SamplerConfig, compile_table
+from runtime.samplers import (
+    Prediction,
+    SamplerConfig,
+    compile_table,
+    guess_sampler,
+    paper_sampler,
+)
 
 DEFAULT_PRESET = "balanced"
 
@@ -26,17 +32,7 @@ class PresetConfig:
 # without the steps that only remove pure noise.
 GUESS_LEVEL = 3.0
 
-# All fresh noise has the posterior's variance (DDIM with eta 1). That of the forward process, beta,
-# leaves noise in the picture where steps are few.
-_FROM_THE_GUESS = SamplerConfig(
-    method="ddim",
-    schedule="log-snr",
-    steps=10,
-    cleanest=GUESS_LEVEL + 6.0,
-    noisiest=GUESS_LEVEL,
-    eta=1.0,
-    start="guess",
-)
+_FROM_THE_GUESS = guess_sampler(10, GUESS_LEVEL, GUESS_LEVEL + 6.0)
 
 PRESETS: dict[str, PresetConfig] = {
     "balanced": PresetConfig(
@@ -48,12 +44,12 @@ PRESETS: dict[str, PresetConfig] = {
     "paper-sa": PresetConfig(
         "10 steps from pure noise on the paper's schedule, 8 samples averaged",
         8,
-        SamplerConfig(method="ddim", schedule="linear", beta_end=0.5, steps=10, eta=1.0),
+        paper_sampler(10, 0.5),
     ),
     "perception": PresetConfig(
         "500 steps from pure noise on the paper's schedule, one sample",
         1,
-        SamplerConfig(method="ddim", schedule="linear", beta_end=0.02, steps=500, eta=1.0),
+        paper_sampler(500, 0.02),
     ),
     "realtime": PresetConfig(
         "2 deterministic steps from an intermediate level",

@@ -56,6 +56,25 @@ class SamplerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start: Start = "noise"
 
 
+def paper_sampler(steps: int, beta_end: float) -> SamplerConfig:
+    """The paper's schedule, with fresh noise of the posterior's variance (Ho et al. 2020, eq. 7).
+
+    That is DDIM with eta 1. With the variance beta, which Ho et al. allow as well, the last but one
+    of ten steps adds noise of 0.24 that the last one, at beta 1e-6, cannot take away.
+    """
+    return SamplerConfig("ddim", "linear", steps, beta_end=beta_end, eta=1.0)
+
+
+def guess_sampler(steps: int, noisiest: float, cleanest: float = 9.0) -> SamplerConfig:
+    """From the predictor's guess, with fresh noise of the posterior's variance.
+
+    Its levels are evenly spaced from log-SNR ``noisiest`` up to ``cleanest``.
+    """
+    return SamplerConfig(
+        "ddim", "log-snr", steps, cleanest=cleanest, noisiest=noisiest, eta=1.0, start="guess"
+    )
+
+
 @dataclass(frozen=True)
 class Table:
     """A compiled sampler: ``start`` and ``rows``, float64 (steps, 7) in the order of COLUMNS."""

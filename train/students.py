@@ -13,13 +13,12 @@ import torch
 
 from runtime.errors import DataError
 from runtime.images import read_image
-from runtime.samplers import SamplerConfig, compile_table
+from runtime.samplers import SamplerConfig, compile_table, guess_sampler
 from train.checkpoint import load_card, load_model
 from train.config import DistillConfig, Execution, TrainConfig
 from train.data.layouts import Pictures
 from train.lessons import Distillation, few_steps
 from train.loop import open_fabric, train
-from train.measuring.grids import from_guess
 from train.measuring.inference import TorchEngine
 from train.measuring.metrics import Metrics, open_metrics, psnr
 from train.measuring.sampling import Pair, average_samples, to_pair
@@ -30,7 +29,7 @@ METRICS = ("ssim", "blur_effect")
 SEED = 0
 
 # What the other presets of a bundle are made of.
-_MANY_STEPS = from_guess(10, 3.0)
+_MANY_STEPS = guess_sampler(10, 3.0)
 
 
 class Measured(msgspec.Struct, frozen=True):

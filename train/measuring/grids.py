@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runtime.errors import OptionError
-from runtime.samplers import SamplerConfig, with_steps
+from runtime.samplers import SamplerConfig, guess_sampler, paper_sampler, with_steps
 
 # Whang et al. 2022, appendix F: steps, and the last value of 1 - alpha.
 PAPER_STEPS = (10, 20, 30, 50, 100, 200, 300, 500)
@@ -25,15 +25,6 @@ class Grid:
     samplers: tuple[SamplerConfig, ...]
     samples: tuple[int, ...]
     left_out: str = ""
-
-
-def paper_sampler(steps: int, end: float) -> SamplerConfig:
-    """The paper's schedule, with fresh noise of the posterior's variance (Ho et al. 2020, eq. 7).
-
-    That is DDIM with eta 1. With the variance beta, which Ho et al. allow as well, the last but one
-    of ten steps adds noise of 0.24 that the last one, at beta 1e-6, cannot take away.
-    """
-    return SamplerConfig("ddim", "linear", steps, beta_end=end, eta=1.0)
 
 
 def paper_grid() -> Grid:
@@ -60,7 +51,7 @@ def short_grid() -> Grid:
     on this schedule alone: the linear one has steps of log-SNR so uneven that it extrapolates
     beyond all bounds.
     """
-    guess = [from_guess(steps, noisiest) for steps in (2, 4, 10) for noisiest in (3.0, 6.0)]
+    guess = [guess_sampler(steps, noisiest) for steps in (2, 4, 10) for noisiest in (3.0, 6.0)]
     straight = [
         SamplerConfig("ddim", "log-snr", steps, cleanest=5.0, noisiest=noisiest, start="guess")
         for steps in (1, 2, 4)
@@ -78,7 +69,7 @@ def quick_grid() -> Grid:
     """One sampler of each kind: a first look in minutes."""
     samplers = (
         SamplerConfig(steps=0),
-        from_guess(10, 3.0),
+        guess_sampler(10, 3.0),
         SamplerConfig("ddim", "log-snr", 2, cleanest=5.0, noisiest=1.0, start="guess"),
         SamplerConfig("ddim", "log-snr", 6, cleanest=9.0, noisiest=-4.0),
         SamplerConfig("dpm++2m", "log-snr", 6, cleanest=9.0, noisiest=-4.0),
@@ -99,15 +90,8 @@ def averaging_grid() -> Grid:
 
 def steps_grid() -> Grid:
     """Ever more steps and no averaging, from pure noise and from the predictor's guess."""
-    guess = (from_guess(steps, 3.0) for steps in (1, 2, 4, 10, 20))
+    guess = (guess_sampler(steps, 3.0) for steps in (1, 2, 4, 10, 20))
     return Grid((SamplerConfig(steps=0), *_LADDER, *guess), (1,))
-
-
-def from_guess(steps: int, noisiest: float) -> SamplerConfig:
-    """Levels evenly spaced from ``noisiest`` on, with fresh noise of the posterior's variance."""
-    return SamplerConfig(
-        "ddim", "log-snr", steps, cleanest=9.0, noisiest=noisiest, eta=1.0, start="guess"
-    )
 
 
 GRIDS = {

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from runtime.errors import OptionError
 from runtime.loop import sample_residual
-from runtime.samplers import compile_table
+from runtime.samplers import compile_table, paper_sampler
 from train.config import TrainConfig
 from train.data.crops import CropDataset
 from train.data.layouts import Pictures
-from train.measuring.grids import paper_sampler
 from train.measuring.inference import TorchEngine
 from train.network import Model, size_multiple_px
 
