@@ -139,7 +139,8 @@ def to_int8(
     full = {"predictor": predictor.model, "step": step.model}
     models = {name: prepare(graph) for name, graph in full.items()}
     engine = _engine(models)
-    table = _table(model)
+    presets = compile_presets(model.config.prediction, config.guess_level)
+    table = presets[DEFAULT_PRESET].table
     inputs = _inputs(engine, model, table, calibrated)
     with tqdm(
         total=sum(map(len, inputs.values())), desc="calibrate", leave=False, disable=None
@@ -149,7 +150,7 @@ def to_int8(
             for name, given in inputs.items()
         }
     ranges = {name: entry[0] for name, entry in found.items()}
-    costs = _costs(model, models, ranges, inputs)
+    costs = _costs(model, models, ranges, inputs, table.steps)
     tables = {
         DEFAULT_PRESET: table,
         **{f"{c.method} from noise": compile_table(c, model.config.prediction) for c in SAMPLERS},
@@ -199,10 +200,6 @@ def _crop_px(side_px: int, model: Model) -> int:
     return round_up((side_px, side_px), model.size_multiple_px)[0]
 
 
-def _table(model: Model) -> Table:
-    return compile_presets(model.config.prediction)[DEFAULT_PRESET].table
-
-
 def _inputs(
     engine: Engine, model: Model, table: Table, images: Sequence[Image]
 ) -> dict[str, list[Inputs]]:
@@ -218,10 +215,14 @@ def _inputs(
 
 
 def _costs(
-    model: Model, models: Models, ranges: dict[str, Ranges], inputs: dict[str, list[Inputs]]
+    model: Model,
+    models: Models,
+    ranges: dict[str, Ranges],
+    inputs: dict[str, list[Inputs]],
+    sampler_steps: int,
 ) -> list[LayerCost]:
     """What each layer costs when it alone is quantised, the most expensive one first."""
-    steps, noisiest = inputs["step"], -_table(model).steps
+    steps, noisiest = inputs["step"], -sampler_steps
     side = _crop_px(_COST_PX, model)
     few = {
         # The last picture, and of its levels the noisiest and the cleanest.

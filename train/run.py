@@ -17,7 +17,7 @@ from train.data.layouts import Pictures
 from train.network import Model
 from train.optimizer import build_optimizers
 from train.provenance import fingerprint
-from train.transfer import copy_predictor, from_narrower, from_one_scale, from_x0
+from train.transfer import copy_predictor, grow
 
 LAST = "last.safetensors"
 MODEL = "model.safetensors"
@@ -78,10 +78,8 @@ def new_run(
     earlier: tuple[Stage, ...] = ()
     if init is not None:
         weights, card = checkpoint.load_tensors(init)
-        begun = from_one_scale(weights, card.config.model, config.model)
-        begun = from_x0(begun, card.config.model, config.model)
-        begun = from_narrower(begun, card.config.model, config.model, config.seed)
-        checkpoint.load_weights(model, begun, init)
+        grown = grow(weights, card.config.model, config.model, config.seed)
+        checkpoint.load_weights(model, grown, init)
         if config.denoiser_from_predictor:
             copy_predictor(model)
         earlier = card.stages

@@ -27,7 +27,18 @@ _HEAD = "predictor.head."
 _OUTPUT = "denoiser.head."
 
 
-def from_one_scale(tensors: Tensors, trained: ModelConfig, wanted: ModelConfig) -> Tensors:
+def grow(tensors: Tensors, trained: ModelConfig, wanted: ModelConfig, seed: int) -> Tensors:
+    """Weights of ``trained`` as the beginning of ``wanted``, where there is a way to begin so.
+
+    More scales, "edm" in place of "x0", and a wider predictor can come together. What has no way
+    stays as it is, and does not fit ``wanted``.
+    """
+    tensors = _from_one_scale(tensors, trained, wanted)
+    tensors = _from_x0(tensors, trained, wanted)
+    return _from_narrower(tensors, trained, wanted, seed)
+
+
+def _from_one_scale(tensors: Tensors, trained: ModelConfig, wanted: ModelConfig) -> Tensors:
     """Weights of ``trained``, which looks at one size, as the beginning of ``wanted``.
 
     The stem does not listen yet to the correction known so far. Weights of a network that looks at
@@ -39,7 +50,7 @@ def from_one_scale(tensors: Tensors, trained: ModelConfig, wanted: ModelConfig) 
     return {**tensors, _STEM: torch.cat([stem, torch.zeros_like(stem)], dim=1)}
 
 
-def from_x0(tensors: Tensors, trained: ModelConfig, wanted: ModelConfig) -> Tensors:
+def _from_x0(tensors: Tensors, trained: ModelConfig, wanted: ModelConfig) -> Tensors:
     """Weights of a denoiser that predicts the residual as the beginning of an "edm" one.
 
     Where nearly all is noise, "edm" asks for the residual in units of its size; where less is, it
@@ -51,7 +62,7 @@ def from_x0(tensors: Tensors, trained: ModelConfig, wanted: ModelConfig) -> Tens
     return {**tensors, **head}
 
 
-def from_narrower(
+def _from_narrower(
     tensors: Tensors, trained: ModelConfig, wanted: ModelConfig, seed: int
 ) -> Tensors:
     """Weights of ``trained`` as the beginning of ``wanted``, whose predictor is k times as wide.
