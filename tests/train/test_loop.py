@@ -96,6 +96,22 @@ def test_bfloat16_trains_all_parts(tmp_path: Path, pictures: Pictures) -> None:
     assert all(tensor.isfinite().all() for tensor in load_tensors(path)[0].values())
 
 
+def test_without_bfloat16_kernels_it_trains_in_float32_and_says_so(
+    tmp_path: Path,
+    pictures: Pictures,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = replace(CONFIG, steps=2, warmup_steps=1)
+    wanted = load_tensors(train(config, pictures, tmp_path / "1", progress=False))[0]
+    assert "bfloat16" not in capsys.readouterr().err
+    monkeypatch.setattr("train.loop.computes_bfloat16", lambda _: False)
+    asked = replace(config, bfloat16=True)
+    found = load_tensors(train(asked, pictures, tmp_path / "2", progress=False))[0]
+    assert "no bfloat16 kernels: training in float32" in capsys.readouterr().err
+    assert all(torch.equal(tensor, found[name]) for name, tensor in wanted.items())
+
+
 def test_starting_weights_bring_their_history(tmp_path: Path, pictures: Pictures) -> None:
     first = train(
         replace(CONFIG, loss=RECIPES["predictor"]), pictures, tmp_path / "1", progress=False
