@@ -6,12 +6,15 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import skimage.data
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from export.config import ExportConfig
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # As many workers as cores: more threads would only wait for each other.
@@ -65,13 +68,32 @@ def checkpoint(make_checkpoint: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle exported from ``checkpoint``; do not change it, copy it."""
+def export_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Exports a checkpoint to the bundle of a name, unless another worker of this run has done so.
+
+    What it returns is shared: do not change it, copy it.
+    """
+    from filelock import FileLock
+
     from export.onnx import export
 
-    target = tmp_path_factory.mktemp("bundles") / "small"
-    export(checkpoint, target)
-    return target
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "bundles"
+    folder.mkdir(exist_ok=True)
+
+    def export_to(name: str, checkpoint: Path, *config: ExportConfig) -> Path:
+        with FileLock(folder / f"{name}.lock"):
+            if not (folder / name).exists():
+                export(checkpoint, folder / name, *config)
+        return folder / name
+
+    return export_to
+
+
+@pytest.fixture(scope="session")
+def small_bundle(checkpoint: Path, export_once: Callable[..., Path]) -> Path:
+    """The bundle exported from ``checkpoint``; do not change it, copy it."""
+    return export_once("small", checkpoint)
 
 
 @pytest.fixture(scope="session")

@@ -109,14 +109,10 @@ def _read_only(folder: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def half_bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def half_bundle(checkpoint: Path, export_once: Callable[..., Path]) -> Path:
     from export.config import ExportConfig
-    from export.onnx import export
 
-    target = tmp_path_factory.mktemp("half") / "bundle"
-    parity = export(checkpoint, target, ExportConfig(precision="float16"))
-    assert min(entry.psnr_db for entry in parity.samplers) >= 45.0
-    return target
+    return export_once("half", checkpoint, ExportConfig(precision="float16"))
 
 
 @pytest.fixture(scope="session")
@@ -150,23 +146,17 @@ def biased_checkpoint(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="session")
 def int8_bundle(
-    biased_checkpoint: Path, photographs: Path, tmp_path_factory: pytest.TempPathFactory
+    biased_checkpoint: Path, photographs: Path, export_once: Callable[..., Path]
 ) -> Path:
     """Quantised, and with a fused graph of two steps."""
     from export.config import ExportConfig
-    from export.onnx import export
 
-    target = tmp_path_factory.mktemp("quantised") / "int8"
     config = ExportConfig(precision="int8", calibration=photographs, pictures=2, fused_steps=2)
-    export(biased_checkpoint, target, config)
-    return target
+    return export_once("int8", biased_checkpoint, config)
 
 
 @pytest.fixture(scope="session")
-def bfloat_bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bfloat_bundle(checkpoint: Path, export_once: Callable[..., Path]) -> Path:
     from export.config import ExportConfig
-    from export.onnx import export
 
-    target = tmp_path_factory.mktemp("bfloat") / "bundle"
-    export(checkpoint, target, ExportConfig(precision="bfloat16"))
-    return target
+    return export_once("bfloat", checkpoint, ExportConfig(precision="bfloat16"))
