@@ -1,7 +1,8 @@
 """The default bundle on the validation pairs: the promises of the README.
 
-The gain is that of all pairs; what needs more steps is shown on every fourth. The figures of
-``python -m train.evaluate`` stand in ``benchmarks/``.
+The gain is that of all pairs at two steps, which are as good as ten to 0.02 dB; what needs more
+steps is shown on every eighth. The figures of ``python -m train.evaluate`` stand in
+``benchmarks/``.
 """
 
 from __future__ import annotations
@@ -20,29 +21,34 @@ from train.measuring.scores import Score, Setting
 
 pytestmark = pytest.mark.slow
 
+ALL_PAIRS = Setting(2, 1)
+FEW_PAIRS = (Setting(10, 1), Setting(10, 4))
+
 
 @pytest.fixture(scope="module")
 def score_of(validation: Path) -> Callable[[str, Setting], Score]:
-    """Scores of one group at 10 steps: all pairs at 4 samples, every fourth at 1 and 8."""
+    """Scores of one group: of all pairs at two steps, of every eighth at ten."""
     pairs = find_pictures(validation)
     assert pairs.blurred is not None
-    few = Pictures(pairs.sharp[::4], pairs.blurred[::4])
+    few = Pictures(pairs.sharp[::8], pairs.blurred[::8])
     with Session(engine="onnx-cpu") as session:
         scores = [
-            *evaluate(session, pairs, [Setting(10, 4)], progress=False),
-            *evaluate(session, few, [Setting(10, 1), Setting(10, 8)], progress=False),
+            *evaluate(session, pairs, [ALL_PAIRS], progress=False),
+            *evaluate(session, few, FEW_PAIRS, progress=False),
         ]
-    table = {(score.group, score.samples): score for score in scores}
-    return lambda group, setting: table[group, setting.samples]
+    table = {(score.group, score.steps, score.samples): score for score in scores}
+    return lambda group, setting: table[group, setting.steps, setting.samples]
 
 
 @pytest.mark.parametrize("group", ["gopro", "kodak"])
-def test_both_groups_gain(score_of: Callable[[str, Setting], Score], group: str) -> None:
-    assert score_of(group, Setting(10, 4)).gain > 0.0
+def test_both_groups_gain_half_a_decibel(
+    score_of: Callable[[str, Setting], Score], group: str
+) -> None:
+    assert score_of(group, ALL_PAIRS).gain >= 0.5
 
 
-def test_all_pairs_together_gain_three_tenths(score_of: Callable[[str, Setting], Score]) -> None:
-    assert score_of("all", Setting(10, 4)).gain >= 0.3
+def test_all_pairs_together_gain_six_tenths(score_of: Callable[[str, Setting], Score]) -> None:
+    assert score_of("all", ALL_PAIRS).gain >= 0.6
 
 
 def test_a_sharp_picture_stays_as_it_is(validation: Path) -> None:
@@ -50,9 +56,9 @@ def test_a_sharp_picture_stays_as_it_is(validation: Path) -> None:
     with Session(engine="onnx-cpu") as session:
         for path in pairs.sharp[::4]:
             sharp = read_image(path)
-            assert psnr(sharp, session.deblur(sharp, steps=10, samples=4)) > 32.0
+            assert psnr(sharp, session.deblur(sharp, steps=10, samples=1)) > 35.0
 
 
-def test_averaging_eight_samples_beats_one(score_of: Callable[[str, Setting], Score]) -> None:
-    one, eight = score_of("all", Setting(10, 1)), score_of("all", Setting(10, 8))
-    assert eight.deblurred > one.deblurred
+def test_averaging_four_samples_beats_one(score_of: Callable[[str, Setting], Score]) -> None:
+    one, four = (score_of("all", setting) for setting in FEW_PAIRS)
+    assert four.deblurred > one.deblurred

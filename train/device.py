@@ -43,7 +43,7 @@ def choose_device(accelerator: str) -> torch.device:
 def computes_bfloat16(kind: str) -> bool:
     """Whether devices of that ``kind`` ("cpu", "cuda") have bfloat16 kernels here.
 
-    Without them torch computes in bfloat16 number by number, many times slower than in float32.
+    Without them torch falls back on code that is meant to be right and not to be fast.
     """
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
