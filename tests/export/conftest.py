@@ -6,6 +6,7 @@ And what can go wrong around them: a disk that is full, a folder that may not be
 from __future__ import annotations
 
 import ctypes
+import json
 import resource
 import shutil
 import signal
@@ -112,7 +113,10 @@ def _read_only(folder: Path) -> Iterator[None]:
 def half_bundle(checkpoint: Path, export_once: Callable[..., Path]) -> Path:
     from export.config import ExportConfig
 
-    return export_once("half", checkpoint, ExportConfig(precision="float16"))
+    target = export_once("half", checkpoint, ExportConfig(precision="float16"))
+    parity = json.loads((target / "report.json").read_bytes())["parity"]["onnx-cpu"]
+    assert min(sampler["psnr_db"] for sampler in parity["samplers"]) >= 45.0
+    return target
 
 
 @pytest.fixture(scope="session")
