@@ -25,6 +25,7 @@ class PresetConfig:
     summary: str
     samples: int
     sampler: SamplerConfig
+    self_ensemble: bool = False
 
 
 # Where samplers that begin with the predictor's guess begin: noise of a standard deviation of 0.22
@@ -39,7 +40,10 @@ PRESETS: dict[str, PresetConfig] = {
         "10 steps from the predictor's guess, 4 samples averaged", 4, _FROM_THE_GUESS
     ),
     "distortion": PresetConfig(
-        "10 steps from the predictor's guess, 8 samples averaged", 8, _FROM_THE_GUESS
+        "10 steps from the predictor's guess, 8 samples of the picture turned 8 ways averaged",
+        8,
+        _FROM_THE_GUESS,
+        self_ensemble=True,
     ),
     "paper-sa": PresetConfig(
         "10 steps from pure noise on the paper's schedule, 8 samples averaged",
@@ -86,4 +90,6 @@ def _moved(config: PresetConfig, closer: float) -> PresetConfig:
 def _compile(config: PresetConfig, prediction: Prediction) -> Preset:
     table = compile_table(config.sampler, prediction)
     rows = tuple(tuple(float(value) for value in row) for row in table.rows)
-    return Preset(config.summary, config.samples, config.sampler, table.start, rows)
+    return Preset(
+        config.summary, config.samples, config.sampler, table.start, rows, config.self_ensemble
+    )

@@ -42,6 +42,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--steps", type=int, help="diffusion steps, 0 to 500; 0: predictor alone")
     parser.add_argument("--samples", type=int, help="how many sampled pictures are averaged")
+    parser.add_argument(
+        "--self-ensemble",
+        action=argparse.BooleanOptionalAction,
+        default=default.self_ensemble,
+        help="draw each sample on the picture turned another way (default: the preset's)",
+    )
     parser.add_argument("--seed", type=int, default=default.seed, help="same seed, same picture")
     parser.add_argument("--preset", help="a sampling preset of the bundle")
     parser.add_argument("--bundle", help="bundle directory, or the name of a shipped bundle")
@@ -88,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         preset=arguments.preset,
         steps=arguments.steps,
         samples=arguments.samples,
+        self_ensemble=arguments.self_ensemble,
         seed=arguments.seed,
         comparison=arguments.compare,
         std=arguments.std,

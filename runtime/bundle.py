@@ -100,13 +100,17 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Preset(msgspec.Struct, frozen=True):
-    """A named way to sample: the recipe, the number of samples averaged, and the compiled rows."""
+    """A named way to sample: the recipe, the number of samples averaged, and the compiled rows.
+
+    With ``self_ensemble`` the samples are drawn on the picture turned (:mod:`runtime.turns`).
+    """
 
     summary: str
     samples: int
     sampler: SamplerConfig
     start: float
     rows: tuple[tuple[float, ...], ...]
+    self_ensemble: bool = False
 
     @property
     def table(self) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
@@ -20,6 +21,7 @@ from runtime.loop import Stopwatch, merge_stages
 from runtime.noise import check_seed
 from runtime.placement import Placement
 from runtime.samplers import Table, compile_table, with_steps
+from runtime.turns import answer_turned
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -35,6 +37,7 @@ class Sampling(TypedDict, total=False):
 
     steps: int | None
     samples: int | None
+    self_ensemble: bool | None
     seed: int
     preset: str | None
     bgr: bool
@@ -173,6 +176,7 @@ class Session:
         *,
         steps: int | None = None,
         samples: int | None = None,
+        self_ensemble: bool | None = None,
         seed: int = 0,
         preset: str | None = None,
         return_std: bool = False,
@@ -186,14 +190,16 @@ class Session:
         tensorrt-rtx also take contiguous arrays on their GPU, by DLPack or
         ``__cuda_array_interface__``, and such an ``out``. ``preset`` names a way to sample of
         the bundle (None: its default); ``steps`` (0 to 500; 0 is the predictor's picture alone) and
-        ``samples`` (averaged) override it. The same ``seed`` gives the same picture, in a batch or
-        alone. With ``bgr`` colours come and go in OpenCV's order. The picture is written into
-        ``out`` where that is given, and ``out`` returned.
+        ``samples`` (averaged) override it. With ``self_ensemble`` (None: the preset's) each of
+        several samples is drawn on the picture turned another way, which brings their mean closer
+        to the sharp picture (:mod:`runtime.turns`). The same ``seed`` gives the same picture, in a
+        batch or alone. With ``bgr`` colours come and go in OpenCV's order. The picture is written
+        into ``out`` where that is given, and ``out`` returned.
 
         With ``return_std`` also returns the standard deviation of the samples, float32 of the
         picture's shape, in grey levels; with ``return_samples`` also the samples, uint8
         (S, H, W, 3) or (N, S, H, W, 3): the order is picture, deviation, samples. With no steps
-        there is one sample, and it is the picture.
+        and no self-ensemble there is one sample, and it is the picture.
 
         Raises ImageError, OptionError and EngineError; after any of them the session goes on.
         """
@@ -206,17 +212,20 @@ class Session:
             chosen = self._bundle.preset(preset)
             table = self._table(chosen, steps)
             count = _check_samples(chosen.samples if samples is None else samples)
+            turns = choose_self_ensemble(chosen, self_ensemble)
             multiple = self._bundle.manifest.size_multiple_px
             request = Request(
                 images=for_networks(images, multiple, buffers, bgr=bgr),
                 table=table,
-                samples=count if table.steps > 0 else 1,
+                samples=count if table.steps > 0 or turns else 1,
                 seed=check_seed(seed),
                 want_std=return_std,
                 want_samples=return_samples,
                 target=replace(target, bgr=bgr) if isinstance(target, DeviceImages) else None,
             )
-            result = self._placement.answer(request, buffers)
+            answer = partial(self._placement.answer, buffers=buffers)
+            several = turns and request.samples > 1
+            result = answer_turned(request, answer) if several else answer(request)
             height, width = images.shape[1:3]
             picture, *others = (
                 None if part is None else _presented(part, height, width, bgr=bgr, single=single)
@@ -236,6 +245,13 @@ class Session:
             raise OptionError(f"got steps {steps!r}; wanted is an integer from 0 to 500")
         sampler = with_steps(preset.sampler, int(steps))
         return compile_table(sampler, self._bundle.manifest.prediction)
+
+
+def choose_self_ensemble(preset: Preset, asked: bool | None) -> bool:
+    """Whether samples are drawn on the turned picture; raises OptionError for what says neither."""
+    if asked is not None and not isinstance(asked, bool | np.bool_):
+        raise OptionError(f"got self_ensemble {asked!r}; wanted is True, False or None")
+    return preset.self_ensemble if asked is None else bool(asked)
 
 
 def _presented(array: Any, height: int, width: int, *, bgr: bool, single: bool) -> Any:

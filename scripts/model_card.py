@@ -9,6 +9,7 @@ Parts, in the order in which they run:
 
     balanced   0 and 10 steps x 4 samples, and what becomes of sharp pictures
     samples    10 steps x 1 and x 8 samples
+    turned     10 steps x 8 samples of the preset distortion: each of the picture turned another way
     realtime   2 steps of the preset realtime
     fp16       0 steps and 2 steps x 1 sample in half and in full precision, on some pairs; needs
                the checkpoint, and patience: half precision is slow on a processor
@@ -52,7 +53,7 @@ from train.sweep import main as sweep
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS, DOCS = ROOT / "benchmarks", ROOT / "docs"
-PARTS = ("balanced", "samples", "realtime", "fp16", "sweep", "pictures", "card")
+PARTS = ("balanced", "samples", "turned", "realtime", "fp16", "sweep", "pictures", "card")
 
 Score = dict[str, Any]
 
@@ -75,6 +76,9 @@ def works(arguments: argparse.Namespace, name: str) -> dict[str, Callable[[], No
     return {
         "balanced": lambda: _evaluate(arguments, "balanced", "--at", "0x1", "10x4", "--sharp"),
         "samples": lambda: _evaluate(arguments, "samples", "--at", "10x1", "10x8"),
+        "turned": lambda: _evaluate(
+            arguments, "turned", "--preset", "distortion", "--at", "10x8", "--sharp"
+        ),
         "realtime": lambda: _evaluate(arguments, "realtime", "--preset", "realtime", "--at", "2x1"),
         "fp16": lambda: _measure_half(arguments),
         "sweep": lambda: _sweep(arguments, name),
@@ -159,9 +163,9 @@ def _fill(name: str) -> None:
 def card_tables(name: str) -> dict[str, list[str]]:
     """The tables of a bundle's model card, from its result files; raises DataError."""
     return {
-        "quality": quality_table([_read(name, part) for part in ("balanced", "samples")]),
+        "quality": quality_table([_read(name, part) for part in ("balanced", "samples", "turned")]),
         "natural": natural_table(
-            [_read(name, part) for part in ("balanced", "samples", "realtime")]
+            [_read(name, part) for part in ("balanced", "samples", "turned", "realtime")]
         ),
         "realtime": realtime_table(_read(name, "realtime"), _read(name, "samples")),
         "fp16": precision_table(_read(name, "fp16"), _read(name, "fp32")),
@@ -172,7 +176,7 @@ def card_tables(name: str) -> dict[str, list[str]]:
 
 def readme_tables(name: str) -> dict[str, list[str]]:
     """The tables of the README, which shows the default bundle; raises DataError."""
-    return {part: quality_table([_read(name, part)]) for part in ("balanced", "samples")}
+    return {part: quality_table([_read(name, part)]) for part in ("balanced", "samples", "turned")}
 
 
 def _replace_tables(file: Path, tables: dict[str, list[str]]) -> None:
@@ -207,12 +211,16 @@ def quality_table(results: Sequence[dict[str, Any]]) -> list[str]:
         "group", "steps x samples", "PSNR in", "PSNR out", "gain dB", "SSIM in", "SSIM out",
         "sharp kept dB (min)",
     )  # fmt: skip
-    scores = [score for result in results for score in result["scores"]]
+    scores = [
+        {**score, "turned": ", turned" if result["preset"] == "distortion" else ""}
+        for result in results
+        for score in result["scores"]
+    ]
     for score in sorted(scores, key=lambda s: (s["steps"], s["samples"])):
         lines.append(
             _row(
                 f"{score['group']} ({score['pictures']})",
-                f"{score['steps']} x {score['samples']}",
+                f"{score['steps']} x {score['samples']}{score['turned']}",
                 f"{score['blurred']:.2f}",
                 f"{score['deblurred']:.2f}",
                 f"{score['gain']:+.2f}",

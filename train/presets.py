@@ -27,11 +27,18 @@ def compile_preset(
 def write_presets(directory: Path, presets: Mapping[str, Preset]) -> Bundle:
     """Add ``presets`` to the bundle in ``directory``, replacing those of the same name.
 
+    Whether a preset is a self-ensemble stays as it was: samplers say nothing about it.
+
     The bundle is copied beside its place, changed and opened there, and put in its place, so that a
     failure leaves the old one. Raises BundleError, and OutputError where it cannot be written.
     """
     bundle = open_bundle(directory)
-    tables = to_json(Tables(COLUMNS, {**bundle.presets, **presets}))
+    turned = {name for name, preset in bundle.presets.items() if preset.self_ensemble}
+    given = {
+        name: msgspec.structs.replace(preset, self_ensemble=name in turned)
+        for name, preset in presets.items()
+    }
+    tables = to_json(Tables(COLUMNS, {**bundle.presets, **given}))
     files = {**bundle.manifest.files, TABLES: FileEntry(len(tables), sha256(tables))}
     manifest = to_json(msgspec.structs.replace(bundle.manifest, files=files))
     try:

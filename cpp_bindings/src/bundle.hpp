@@ -43,6 +43,7 @@ struct Preset {
     std::int64_t samples = 1;
     Sampler sampler;
     Table table;
+    bool self_ensemble = false;  ///< samples are drawn on the picture turned
 };
 
 /// What decides whether a picture is cut into tiles, and how.

@@ -107,6 +107,7 @@ Preset parse_preset(const JsonReader& reader, const fs::path& path, const std::s
     for (const json& row : reader.at("rows").array()) {
         preset.table.rows.push_back(parse_row(row, path, name));
     }
+    preset.self_ensemble = reader.has("self_ensemble") && reader.at("self_ensemble").boolean();
     return preset;
 }
 

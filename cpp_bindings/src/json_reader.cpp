@@ -64,6 +64,13 @@ double JsonReader::number() const {
     return value_.get<double>();
 }
 
+bool JsonReader::boolean() const {
+    if (!value_.is_boolean()) {
+        fail("bool");
+    }
+    return value_.get<bool>();
+}
+
 const json& JsonReader::object() const {
     if (!value_.is_object()) {
         fail("object");

@@ -21,6 +21,7 @@ public:
     std::string text() const;
     std::int64_t integer() const;
     double number() const;
+    bool boolean() const;
     const nlohmann::json& object() const;
     const nlohmann::json& array() const;
 

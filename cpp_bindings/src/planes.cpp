@@ -6,19 +6,6 @@
 namespace dvsr {
 namespace {
 
-std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
-    return (value + multiple - 1) / multiple * multiple;
-}
-
-/// The pixel that position `at` of a row reflected without end shows; a single pixel repeats.
-std::int64_t reflect(std::int64_t at, std::int64_t size) {
-    if (size == 1) {
-        return 0;
-    }
-    const std::int64_t within = at % (2 * (size - 1));
-    return within < size ? within : 2 * (size - 1) - within;
-}
-
 float to_level(std::uint8_t sample) {
     return static_cast<float>(sample) * static_cast<float>(2.0 / 255.0) - 1.0F;
 }
@@ -30,6 +17,18 @@ std::uint8_t to_sample(float level) {
 }
 
 }  // namespace
+
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+std::int64_t reflect(std::int64_t at, std::int64_t size) {
+    if (size == 1) {
+        return 0;
+    }
+    const std::int64_t within = at % (2 * (size - 1));
+    return within < size ? within : 2 * (size - 1) - within;
+}
 
 Planes zeros_like(const Planes& x) { return Planes(x.height_px, x.width_px, x.count); }
 

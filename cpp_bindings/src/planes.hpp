@@ -39,6 +39,12 @@ struct Planes {
     std::vector<float> values;
 };
 
+/// `value` or the next multiple of `multiple` above it.
+std::int64_t round_up(std::int64_t value, std::int64_t multiple);
+
+/// The pixel that position `at` of a row reflected without end shows; a single pixel repeats.
+std::int64_t reflect(std::int64_t at, std::int64_t size);
+
 /// Zeros of the shape of `x`.
 Planes zeros_like(const Planes& x);
 

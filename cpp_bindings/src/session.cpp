@@ -12,6 +12,7 @@
 #include "noise_fields.hpp"
 #include "placement.hpp"
 #include "planes.hpp"
+#include "turns.hpp"
 
 namespace dvsr {
 namespace {
@@ -107,13 +108,16 @@ struct Plan {
     const Table& table;
     std::int64_t samples;
     std::uint64_t seed;
+    bool turns;  ///< the picture is turned another way for each sample
 };
 
 Plan make_plan(const Bundle& bundle, const Options& options) {
     const std::string& name = bundle.preset_name(options.preset ? &*options.preset : nullptr);
     const Table& table = bundle.table(name, options.steps ? &*options.steps : nullptr);
-    const std::int64_t samples = options.samples.value_or(bundle.presets.at(name).samples);
-    return {table, checked_samples(samples), options.seed};
+    const Preset& preset = bundle.presets.at(name);
+    const std::int64_t samples = checked_samples(options.samples.value_or(preset.samples));
+    const bool turns = samples > 1 && options.self_ensemble.value_or(preset.self_ensemble);
+    return {table, samples, options.seed, turns};
 }
 
 /// The residuals' moments, `at_once` samples in each batch; without steps the residual is zero for
@@ -228,6 +232,43 @@ void run(const Plan& plan, const ImageView& blurred, const MutableImageView& sha
     from_model(guess, sharp);
 }
 
+void add(const Timings& part, Timings& times) {
+    times.predictor_ms += part.predictor_ms;
+    times.noise_ms += part.noise_ms;
+    times.steps_ms += part.steps_ms;
+}
+
+/// The samples shared out among the turns of the picture: sample i is drawn on turn i modulo 8.
+void run_turned(const Plan& plan, const ImageView& blurred, const MutableImageView& sharp,
+                float* spread, const Opened& opened, Timings& times) {
+    const Stopwatch watch(times.total_ms);
+    const auto whole = reflected(blurred, opened.bundle.manifest.size_multiple_px);
+    TurnedMean mean(whole.values.size(), spread != nullptr);
+    for (std::int64_t turn = 0; turn < std::min(kTurns, plan.samples); ++turn) {
+        const auto from = turned(whole, turn);
+        Raster<std::uint8_t> to(from.height_px, from.width_px);
+        Raster<float> deviation(spread == nullptr ? 0 : from.height_px, from.width_px);
+        const std::int64_t count = (plan.samples - turn + kTurns - 1) / kTurns;
+        Timings part;
+        run({plan.table, count, plan.seed, false},
+            {from.values.data(), from.height_px, from.width_px, 3, 3 * from.width_px},
+            {to.values.data(), to.height_px, to.width_px, 3, 3 * to.width_px},
+            spread == nullptr ? nullptr : deviation.values.data(), opened, part);
+        add(part, times);
+        mean.add(turned_back(to, turn), turned_back(deviation, turn), count);
+    }
+    for (std::int64_t row = 0; row < blurred.height_px; ++row) {
+        const auto first = static_cast<std::size_t>(3 * row * whole.width_px);
+        for (std::int64_t at = 0; at < 3 * blurred.width_px; ++at) {
+            const std::size_t index = first + static_cast<std::size_t>(at);
+            sharp.data[row * sharp.row_bytes + at] = mean.picture(index);
+            if (spread != nullptr) {
+                *spread++ = mean.deviation(index);
+            }
+        }
+    }
+}
+
 }  // namespace
 
 struct Session::State {
@@ -274,7 +315,7 @@ void Session::deblur(const ImageView& blurred, const MutableImageView& sharp,
     const Plan plan = make_plan(state_->opened.bundle, options);
     Timings times;
     try {
-        run(plan, from, to, spread, state_->opened, times);
+        (plan.turns ? run_turned : run)(plan, from, to, spread, state_->opened, times);
     } catch (const std::bad_alloc&) {
         throw Error(ErrorKind::engine, "not enough memory for uint8 " + shape_text(from) +
                                            "; give a smaller memory_mib, which cuts it into tiles");

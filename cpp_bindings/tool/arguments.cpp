@@ -69,6 +69,10 @@ void add_options(CLI::App& app, Arguments& arguments) {
     add_integer(app, "--steps", options.steps,
                 "diffusion steps, of a table of the bundle; 0: predictor alone");
     add_integer(app, "--samples", options.samples, "how many sampled pictures are averaged");
+    const auto turns = [&](std::int64_t count) { options.self_ensemble = count > 0; };
+    app.add_flag("--self-ensemble,!--no-self-ensemble", turns,
+                 "draw each sample on the picture turned another way (default: the preset's)")
+        ->take_last();
     const auto take_seed = [&](const std::string& text) { options.seed = parse_seed(text); };
     app.add_option_function<std::string>("--seed", take_seed,
                                          "same seed, same picture (default: 0)")

@@ -76,6 +76,11 @@ public:
         return at(name).get<std::string>();
     }
 
+    bool flag(const char* name) const {
+        expect(at(name).is_boolean(), "bool", at(name), place(name));
+        return at(name).get<bool>();
+    }
+
     template <typename Number>
     Number integer(const char* name) const {
         expect(at(name).is_number_integer(), "int", at(name), place(name));
@@ -88,9 +93,9 @@ private:
 };
 
 Recipe parse_recipe(const json& value) {
-    const Fields fields(
-        value, "$.recipe",
-        {"bundle", "bundle_sha256", "engine", "preset", "steps", "samples", "seed"});
+    const Fields fields(value, "$.recipe",
+                        {"bundle", "bundle_sha256", "engine", "preset", "steps", "samples", "seed"},
+                        "self_ensemble");
     Recipe recipe;
     recipe.bundle = fields.text("bundle");
     recipe.bundle_sha256 = fields.text("bundle_sha256");
@@ -99,6 +104,7 @@ Recipe parse_recipe(const json& value) {
     recipe.steps = fields.integer<std::int64_t>("steps");
     recipe.samples = fields.integer<std::int64_t>("samples");
     recipe.seed = fields.integer<std::uint64_t>("seed");
+    recipe.self_ensemble = fields.has("self_ensemble") && fields.flag("self_ensemble");
     return recipe;
 }
 
@@ -140,7 +146,8 @@ nlohmann::ordered_json to_json(const Journal& journal) {
               {"preset", recipe.preset},
               {"steps", recipe.steps},
               {"samples", recipe.samples},
-              {"seed", recipe.seed}}},
+              {"seed", recipe.seed},
+              {"self_ensemble", recipe.self_ensemble}}},
             {"others", journal.others}};
 }
 

@@ -31,14 +31,15 @@ void check(const Recipe& recipe, bool std) {
 }
 
 /// Names and values of all fields.
-std::array<std::pair<const char*, std::string>, 7> fields(const Recipe& recipe) {
+std::array<std::pair<const char*, std::string>, 8> fields(const Recipe& recipe) {
     return {{{"bundle", recipe.bundle},
              {"bundle_sha256", recipe.bundle_sha256},
              {"engine", recipe.engine},
              {"preset", recipe.preset},
              {"steps", std::to_string(recipe.steps)},
              {"samples", std::to_string(recipe.samples)},
-             {"seed", std::to_string(recipe.seed)}}};
+             {"seed", std::to_string(recipe.seed)},
+             {"self_ensemble", recipe.self_ensemble ? "True" : "False"}}};
 }
 
 /// The first letters of UTF-8 `text`.
@@ -71,6 +72,7 @@ Recipe make_recipe(const Arguments& arguments) {
     recipe.bundle_sha256 = dvsr::sha256({manifest.begin(), manifest.end()});
     recipe.engine = arguments.engine;
     recipe.seed = options.seed;
+    recipe.self_ensemble = options.self_ensemble.value_or(preset.self_ensemble);
     return recipe;
 }
 

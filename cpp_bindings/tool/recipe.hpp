@@ -15,6 +15,7 @@ struct Recipe {
     std::int64_t steps = 0;
     std::int64_t samples = 1;
     std::uint64_t seed = 0;
+    bool self_ensemble = false;
 };
 
 bool operator==(const Recipe& one, const Recipe& other);

@@ -10,7 +10,7 @@ from runtime.bundle import MANIFEST, Bundle, open_bundle, sha256
 from runtime.errors import OptionError
 from runtime.noise import check_seed
 from runtime.samplers import compile_table, with_steps
-from runtime.session import MAX_SAMPLES
+from runtime.session import MAX_SAMPLES, choose_self_ensemble
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Settings:
     preset: str | None = None
     steps: int | None = None
     samples: int | None = None
+    self_ensemble: bool | None = None
     seed: int = 0
     comparison: bool = False
     std: bool = False
@@ -42,6 +43,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: int
     samples: int
     seed: int
+    self_ensemble: bool = False
 
 
 def make_recipe(settings: Settings) -> Recipe:
@@ -66,6 +68,7 @@ def make_recipe(settings: Settings) -> Recipe:
         steps=steps,
         samples=samples,
         seed=check_seed(settings.seed),
+        self_ensemble=choose_self_ensemble(preset, settings.self_ensemble),
     )
 
 

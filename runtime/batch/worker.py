@@ -101,6 +101,7 @@ def sharpen(session: Session, loaded: Loaded, settings: Settings) -> Sharpened:
         loaded.photograph.image,
         steps=settings.steps,
         samples=settings.samples,
+        self_ensemble=settings.self_ensemble,
         seed=settings.seed,
         preset=settings.preset,
         return_std=settings.std,

@@ -13,12 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from runtime.bundle import Preset, open_bundle, sha256
+from runtime.engines import Request, Result
 from runtime.errors import OptionError
-from runtime.images import check_image, from_model
+from runtime.images import check_image, from_model, to_model
 from runtime.noise import check_seed
 from runtime.samplers import compile_table, with_steps
+from runtime.turns import answer_turned
 from train.checkpoint import load_model
-from train.measuring.sampling import draw_residuals, prepare
+from train.measuring.sampling import draw_residuals, reflected
 from train.network import Model
 
 Image = NDArray[np.uint8]
@@ -100,16 +102,27 @@ class CheckpointSession:
         wanted = chosen.samples if samples is None else samples
         if wanted < 1:
             raise OptionError(f"got {wanted} samples; wanted is at least 1")
-        y = prepare(image, self._multiple_px)
-        guess = self._engine.predict(y)
-        draws = draw_residuals(self._engine, y, table, seed)
-        # Without steps all samples are the same: nothing is added to the guess.
-        residuals = np.stack([next(draws) for _ in range(wanted if table.steps else 1)])
+        whole = reflected(image, self._multiple_px)
+        request = Request(whole[None], table, wanted, seed, want_std=True)
+        several = chosen.self_ensemble and wanted > 1
+        result = answer_turned(request, self._answer) if several else self._answer(request)
         height, width = image.shape[:2]
+        assert result.images is not None, "it has no target to go to"
+        assert result.std is not None, "it was asked for"
+        return result.images[0, :height, :width], result.std[0, :height, :width]
+
+    def _answer(self, request: Request) -> Result:
+        assert isinstance(request.images, np.ndarray)
+        y = to_model(request.images[0])
+        guess = self._engine.predict(y)
+        draws = draw_residuals(self._engine, y, request.table, request.seed)
+        # Without steps all samples are the same: nothing is added to the guess.
+        count = request.samples if request.table.steps else 1
+        residuals = np.stack([next(draws) for _ in range(count)])
         picture = from_model(guess + residuals.mean(axis=0))
         # Half the model's range is 127.5 grey levels.
         spread = np.float32(127.5) * residuals.std(axis=0)[0].transpose(1, 2, 0)
-        return picture[:height, :width], spread[:height, :width]
+        return Result(picture[None], spread[None], None, {})
 
     def _preset(self, name: str | None) -> Preset:
         name = self.default_preset if name is None else name

@@ -29,15 +29,15 @@ class Pair:
 
 
 def to_pair(engine: Engine, blurred: Image, sharp: Image, multiple_px: int) -> Pair:
-    """``blurred`` and ``sharp`` (H, W, 3), ready to be sampled; ``multiple_px`` as prepare()."""
-    y = prepare(blurred, multiple_px)
+    """``blurred`` and ``sharp`` (H, W, 3), ready to be sampled; ``multiple_px`` as reflected()."""
+    y = to_model(reflected(blurred, multiple_px))
     return Pair(sharp, y, engine.predict(y))
 
 
-def prepare(image: Image, multiple_px: int) -> Floats:
-    """``image`` (H, W, 3) reflected at the bottom and right to a size the networks take, as y."""
+def reflected(image: Image, multiple_px: int) -> Image:
+    """``image`` (H, W, 3) reflected at the bottom and right to a size the networks take."""
     bottom, right = (-side % multiple_px for side in image.shape[:2])
-    return to_model(np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="reflect"))
+    return np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="reflect")
 
 
 def draw_residuals(engine: Engine, y: Floats, table: Table, seed: int) -> Iterator[Floats]:

@@ -19,6 +19,9 @@ struct Options {
     std::optional<std::int64_t> samples;  ///< sampled pictures averaged, 1 to 1024
     std::uint64_t seed = 0;               ///< same seed, same picture
     std::optional<std::string> preset;    ///< a preset of the bundle; none: its default one
+    /// Each of several samples is drawn on the picture turned another way, which brings their mean
+    /// closer to the sharp picture.
+    std::optional<bool> self_ensemble = std::nullopt;
 };
 
 /// Milliseconds of one call by stage. `steps_ms` holds the step graphs without the noise.

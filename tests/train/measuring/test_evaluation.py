@@ -48,3 +48,14 @@ def test_a_checkpoint_is_evaluated_as_the_bundle_made_from_it(
     assert scores[0].spread is not None
     assert scores[1].spread is not None
     assert scores[1].spread.std == pytest.approx(scores[0].spread.std, rel=1e-3)
+
+
+def test_a_checkpoint_is_turned_as_the_bundle_is(
+    pairs: Path, small_bundle: Path, checkpoint: Path
+) -> None:
+    pictures, found = take_evenly(find_pictures(pairs), 1), []
+    with Session(small_bundle) as bundle:
+        for session in (bundle, CheckpointSession(checkpoint)):
+            options = {"preset": "distortion", "progress": False}
+            found.append(evaluate(session, pictures, [Setting(0, 3)], **options)[0].deblurred)
+    assert found[1] == pytest.approx(found[0], abs=0.01)

@@ -1,0 +1,102 @@
+#include "turns.hpp"
+
+#include <doctest/doctest.h>
+
+#include <numeric>
+#include <set>
+
+#include "dvsr/session.hpp"
+#include "small_bundle.hpp"
+
+namespace {
+
+dvsr::Raster<std::uint8_t> counting(std::int64_t height, std::int64_t width) {
+    dvsr::Raster<std::uint8_t> picture(height, width);
+    std::iota(picture.values.begin(), picture.values.end(), std::uint8_t{0});
+    return picture;
+}
+
+dvsr::ImageView view(const dvsr::Raster<std::uint8_t>& picture) {
+    return {picture.values.data(), picture.height_px, picture.width_px, 3, 3 * picture.width_px};
+}
+
+dvsr::Options several(std::int64_t samples, bool self_ensemble) {
+    dvsr::Options options;
+    options.samples = samples;
+    options.self_ensemble = self_ensemble;
+    return options;
+}
+
+}  // namespace
+
+TEST_CASE("every turn can be undone, and no two are the same") {
+    const auto picture = counting(2, 2);
+    std::set<std::vector<std::uint8_t>> seen;
+    for (std::int64_t turn = 0; turn < dvsr::kTurns; ++turn) {
+        seen.insert(dvsr::turned(picture, turn).values);
+        const auto wide = counting(2, 5);
+        CHECK(dvsr::turned_back(dvsr::turned(wide, turn), turn).values == wide.values);
+    }
+    CHECK(seen.size() == dvsr::kTurns);
+}
+
+TEST_CASE("the second turn is the transpose, the third stands upside down") {
+    const auto picture = counting(1, 2);
+    CHECK(dvsr::turned(picture, 1).height_px == 2);
+    CHECK(dvsr::turned(picture, 1).values == picture.values);
+    CHECK(dvsr::turned(picture, 2).values == std::vector<std::uint8_t>{3, 4, 5, 0, 1, 2});
+}
+
+TEST_CASE("a picture is reflected without repeating its border") {
+    const auto picture = counting(1, 3);
+    const auto whole = dvsr::reflected(view(picture), 4);
+    CHECK(whole.height_px == 4);
+    CHECK(std::vector<std::uint8_t>(whole.values.begin() + 9, whole.values.begin() + 12) ==
+          std::vector<std::uint8_t>{3, 4, 5});
+}
+
+TEST_CASE("the mean of turns is rounded half to even, and its deviation counts all samples") {
+    dvsr::TurnedMean mean(3, true);
+    dvsr::Raster<std::uint8_t> picture(1, 1);
+    const dvsr::Raster<float> still(1, 1);
+    picture.values = {0, 1, 10};
+    mean.add(picture, still, 1);
+    picture.values = {1, 2, 20};
+    mean.add(picture, still, 1);
+    CHECK(mean.picture(0) == 0);
+    CHECK(mean.picture(1) == 2);
+    CHECK(mean.deviation(2) == doctest::Approx(5.0));
+}
+
+TEST_CASE("a self-ensemble of a predictor that is indifferent to turns changes nothing") {
+    const SmallBundle files;
+    const dvsr::Session session(files.path(), "fake");
+    const auto picture = counting(7, 11);
+    dvsr::Options options = several(9, true);
+    options.steps = 0;
+    CHECK(session.deblur(view(picture), options).samples == picture.values);
+}
+
+TEST_CASE("one sample is not turned, and several are") {
+    const SmallBundle files;
+    const dvsr::Session session(files.path(), "fake");
+    const auto picture = counting(7, 11);
+    const auto samples_of = [&](std::int64_t samples, bool turns) {
+        return session.deblur(view(picture), several(samples, turns)).samples;
+    };
+    CHECK(samples_of(1, true) == samples_of(1, false));
+    CHECK(samples_of(8, true) != samples_of(8, false));
+}
+
+TEST_CASE("a preset may ask for a self-ensemble") {
+    const SmallBundle files;
+    const dvsr::Session plain(files.path(), "fake");
+    const auto picture = counting(7, 11);
+    const auto wanted = plain.deblur(view(picture), several(2, true)).samples;
+    std::string tables = files.read("tables.json");
+    const std::string pair = "\"pair\": {";
+    tables.insert(tables.find(pair) + pair.size(), "\"self_ensemble\": true, ");
+    files.write("tables.json", tables);
+    const dvsr::Session turning(files.path(), "fake");
+    CHECK(turning.deblur(view(picture)).samples == wanted);
+}

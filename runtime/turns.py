@@ -1,0 +1,101 @@
+"""Samples drawn on a picture that is turned for each of them: a self-ensemble.
+
+A network is never quite indifferent to how a picture lies before it. What it finds on flipped and
+turned copies, turned back and averaged, is closer to the truth than any one of them (Lim et al.,
+"Enhanced Deep Residual Networks for Single Image Super-Resolution", CVPRW 2017, section 3.4). Where
+samples are averaged anyway it costs no more than the predictor on each copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.engines import Request, Result
+from runtime.errors import OptionError
+from runtime.loop import merge_stages
+
+TURNS = 8
+
+
+def turned(pictures: NDArray[Any], turn: int) -> NDArray[Any]:
+    """``pictures`` (..., H, W, 3) as ``turn``, 0 to 7, lets them lie; a view.
+
+    The first two, and the first four, are those that differ most: as it is, transposed, upside
+    down, both; then the same again mirrored.
+    """
+    pictures = _mirrored(pictures, turn)
+    return pictures.swapaxes(-3, -2) if turn % 2 else pictures
+
+
+def turned_back(pictures: NDArray[Any], turn: int) -> NDArray[Any]:
+    """What :func:`turned` did to ``pictures``, undone; a view."""
+    pictures = pictures.swapaxes(-3, -2) if turn % 2 else pictures
+    return _mirrored(pictures, turn)
+
+
+def _mirrored(pictures: NDArray[Any], turn: int) -> NDArray[Any]:
+    pair = turn // 2
+    rows = slice(None, None, -1 if pair in (1, 3) else 1)
+    columns = slice(None, None, -1 if pair in (1, 2) else 1)
+    return pictures[..., rows, columns, :]
+
+
+def answer_turned(request: Request, answer: Callable[[Request], Result]) -> Result:
+    """The answer to ``request`` with its samples shared out among the turns, each by ``answer``.
+
+    Sample i is drawn on the pictures in turn i modulo 8; with a table of no rows each turn is the
+    predictor's picture. The deviation is that of all samples, turns included. Raises OptionError
+    for pictures on a GPU.
+    """
+    images = request.images
+    if not isinstance(images, np.ndarray) or request.target is not None:
+        raise OptionError(
+            "got a self-ensemble of pictures on a GPU, which are turned on the host only: copy "
+            "them there first, with .cpu() in torch or cupy.asnumpy(), and name no out= on the "
+            "GPU, or give self_ensemble=False"
+        )
+    # Whole numbers, of which float32 holds the sum of any number of samples exactly.
+    total = np.zeros(images.shape, np.float32)
+    squares = np.zeros(images.shape) if request.want_std else None
+    drawn = [np.empty(0, np.uint8)] * request.samples
+    stages = []
+    for turn in range(min(TURNS, request.samples)):
+        which = range(turn, request.samples, TURNS)
+        part = replace(
+            request, images=np.ascontiguousarray(turned(images, turn)), samples=len(which)
+        )
+        result = answer(part)
+        assert result.images is not None, "it has no target to go to"
+        picture = turned_back(result.images, turn)
+        total += np.float32(len(which)) * picture
+        if squares is not None:
+            assert result.std is not None, "it was asked for"
+            spread = turned_back(result.std, turn).astype(np.float64)
+            squares += len(which) * (spread**2 + picture.astype(np.float64) ** 2)
+        if request.want_samples:
+            _share_out(result, turn, which, drawn)
+        stages.append(result.stages_ms)
+    mean = total.astype(np.float64) / request.samples
+    return Result(
+        np.rint(mean).astype(np.uint8),
+        None if squares is None else _deviation(squares / request.samples, mean),
+        np.stack(drawn, axis=1) if request.want_samples else None,
+        merge_stages(stages),
+    )
+
+
+def _share_out(result: Result, turn: int, which: range, drawn: list[NDArray[np.uint8]]) -> None:
+    """Put the samples of one turn in their places; without steps there is one for all of them."""
+    assert result.samples is not None, "they were asked for"
+    back = turned_back(result.samples, turn)
+    for index, sample in enumerate(which):
+        drawn[sample] = back[:, min(index, back.shape[1] - 1)]
+
+
+def _deviation(squares: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float32]:
+    return np.sqrt(np.maximum(squares - mean**2, 0.0)).astype(np.float32)

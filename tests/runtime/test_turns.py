@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from runtime import OptionError, Session
+from runtime.device_images import DeviceImages
+from runtime.engines import Request, Result
+from runtime.samplers import SamplerConfig, compile_table
+from runtime.turns import TURNS, answer_turned, turned, turned_back
+
+Image = NDArray[np.uint8]
+
+PICTURE = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+
+
+@pytest.fixture(scope="module")
+def session(small_bundle: Path) -> Session:
+    return Session(small_bundle, engine="onnx-cpu")
+
+
+@pytest.fixture(scope="module")
+def crop(photograph: Image) -> Image:
+    return photograph[40:104, 180:268]
+
+
+@pytest.mark.parametrize("turn", range(TURNS))
+def test_every_turn_can_be_undone(turn: int) -> None:
+    assert np.array_equal(turned_back(turned(PICTURE, turn), turn), PICTURE)
+
+
+def test_no_two_turns_are_the_same() -> None:
+    square = np.arange(4, dtype=np.uint8).reshape(2, 2, 1).repeat(3, axis=2)
+    assert len({turned(square, turn).tobytes() for turn in range(TURNS)}) == TURNS
+
+
+def test_the_first_turn_leaves_the_picture_as_it_is() -> None:
+    assert np.array_equal(turned(PICTURE, 0), PICTURE)
+
+
+def test_a_self_ensemble_is_the_mean_of_what_each_turn_gives(session: Session, crop: Image) -> None:
+    wanted = np.mean(
+        [
+            turned_back(
+                session.deblur(np.ascontiguousarray(turned(crop, k)), steps=2, samples=1), k
+            )
+            for k in range(3)
+        ],
+        axis=0,
+    )
+    # Without reflection at its edges: the sides are multiples of what the networks take.
+    found = session.deblur(crop, steps=2, samples=3, self_ensemble=True)
+    assert np.array_equal(found, np.rint(wanted).astype(np.uint8))
+
+
+@pytest.mark.parametrize("samples", [2, 9])
+def test_a_picture_of_any_size_comes_back_as_it_was(
+    session: Session, photograph: Image, samples: int
+) -> None:
+    image = photograph[:17, :31]
+    result = session.deblur(image, steps=1, samples=samples, self_ensemble=True)
+    assert (result.shape, result.dtype) == (image.shape, np.uint8)
+
+
+def test_one_sample_is_not_turned(session: Session, crop: Image) -> None:
+    one = {"steps": 2, "samples": 1}
+    assert np.array_equal(
+        session.deblur(crop, **one, self_ensemble=True), session.deblur(crop, **one)
+    )
+
+
+def test_the_predictor_alone_is_turned_too(session: Session, crop: Image) -> None:
+    both = [
+        turned_back(session.deblur(np.ascontiguousarray(turned(crop, k)), steps=0), k)
+        for k in range(2)
+    ]
+    found = session.deblur(crop, steps=0, samples=2, self_ensemble=True)
+    assert np.array_equal(found, np.rint(np.mean(both, axis=0)).astype(np.uint8))
+
+
+def test_samples_and_deviation_are_those_that_are_averaged(session: Session, crop: Image) -> None:
+    picture, std, samples = session.deblur(
+        crop, steps=2, samples=10, self_ensemble=True, return_std=True, return_samples=True
+    )
+    assert samples.shape == (10, *crop.shape)
+    # Pictures are averaged as grey levels, of each turn the mean of its samples.
+    assert np.abs(samples.mean(axis=0) - picture).max() <= 1.0
+    assert np.abs(samples.astype(np.float64).std(axis=0) - std).mean() < 0.1
+
+
+def test_a_batch_is_turned_picture_by_picture(session: Session, crop: Image) -> None:
+    options = {"steps": 1, "samples": 2, "self_ensemble": True}
+    batch = np.stack([crop, crop[::-1]])
+    alone = [session.deblur(picture, **options) for picture in batch]  # type: ignore[call-overload]
+    assert np.array_equal(session.deblur(batch, **options), np.stack(alone))  # type: ignore[call-overload]
+
+
+def test_timings_add_up_all_turns(session: Session, crop: Image) -> None:
+    session.deblur(crop, steps=1, samples=8, self_ensemble=True)
+    timings = session.timings
+    assert timings["predictor"] + timings["steps"] < timings["total"]
+
+
+def test_only_the_preset_distortion_turns_by_itself(session: Session, crop: Image) -> None:
+    presets = session.bundle.presets
+    assert {name for name, preset in presets.items() if preset.self_ensemble} == {"distortion"}
+
+
+def test_a_preset_that_turns_can_be_kept_from_it(session: Session, crop: Image) -> None:
+    options = {"steps": 1, "samples": 2, "preset": "distortion"}
+    assert np.array_equal(
+        session.deblur(crop, **options, self_ensemble=False),  # type: ignore[call-overload]
+        session.deblur(crop, **{**options, "preset": "balanced"}, self_ensemble=False),  # type: ignore[call-overload]
+    )
+
+
+def test_something_else_than_yes_and_no_is_refused(session: Session, crop: Image) -> None:
+    with pytest.raises(OptionError, match="got self_ensemble 'yes'; wanted is True, False or None"):
+        session.deblur(crop, self_ensemble="yes")  # type: ignore[call-overload]
+
+
+def test_pictures_on_a_gpu_are_refused_with_the_remedy() -> None:
+    table = compile_table(SamplerConfig(steps=1), "x0")
+    request = Request(np.zeros((1, 8, 8, 3), np.uint8), table, samples=2, seed=0)
+    answer: Callable[[Request], Result] = pytest.fail  # type: ignore[assignment]
+    on_gpu = DeviceImages.__new__(DeviceImages)
+    with pytest.raises(OptionError, match="turned on the host only: copy"):
+        answer_turned(replace(request, images=on_gpu), answer)
