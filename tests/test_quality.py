@@ -62,3 +62,13 @@ def test_a_sharp_picture_stays_as_it_is(validation: Path) -> None:
 def test_averaging_four_samples_beats_one(score_of: Callable[[str, Setting], Score]) -> None:
     one, four = (score_of("all", setting) for setting in FEW_PAIRS)
     assert four.deblurred > one.deblurred
+
+
+def test_the_turned_picture_shows_the_predictor_more(validation: Path) -> None:
+    pairs = find_pictures(validation)
+    assert pairs.blurred is not None
+    few = Pictures(pairs.sharp[::8], pairs.blurred[::8])
+    options = {"preset": "distortion", "progress": False}
+    with Session(engine="onnx-cpu") as session:
+        still, turned = evaluate(session, few, [Setting(0, 1), Setting(0, 8)], **options)[2::3]
+    assert turned.deblurred > still.deblurred + 0.02
