@@ -12,15 +12,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from runtime.buffers import Buffers
 from runtime.bundle import Preset, open_bundle, sha256
 from runtime.engines import Request, Result
 from runtime.errors import OptionError
 from runtime.images import check_image, from_model, to_model
+from runtime.intake import padded
 from runtime.noise import check_seed
 from runtime.samplers import compile_table, with_steps
 from runtime.turns import answer_turned
 from train.checkpoint import load_model
-from train.measuring.sampling import draw_residuals, reflected
+from train.measuring.sampling import draw_residuals
 from train.network import Model
 
 Image = NDArray[np.uint8]
@@ -102,8 +104,8 @@ class CheckpointSession:
         wanted = chosen.samples if samples is None else samples
         if wanted < 1:
             raise OptionError(f"got {wanted} samples; wanted is at least 1")
-        whole = reflected(image, self._multiple_px)
-        request = Request(whole[None], table, wanted, seed, want_std=True)
+        whole = padded(image[None], self._multiple_px, Buffers())
+        request = Request(whole, table, wanted, seed, want_std=True)
         several = chosen.self_ensemble and wanted > 1
         result = answer_turned(request, self._answer) if several else self._answer(request)
         height, width = image.shape[:2]

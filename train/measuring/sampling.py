@@ -9,8 +9,10 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.buffers import Buffers
 from runtime.engines import Engine
 from runtime.images import from_model, to_model
+from runtime.intake import padded
 from runtime.loop import sample_residual
 from runtime.noise import normals
 from runtime.samplers import Table
@@ -29,15 +31,9 @@ class Pair:
 
 
 def to_pair(engine: Engine, blurred: Image, sharp: Image, multiple_px: int) -> Pair:
-    """``blurred`` and ``sharp`` (H, W, 3), ready to be sampled; ``multiple_px`` as reflected()."""
-    y = to_model(reflected(blurred, multiple_px))
+    """``blurred`` and ``sharp`` (H, W, 3), ready to be sampled; ``multiple_px`` as padded()."""
+    y = to_model(padded(blurred[None], multiple_px, Buffers())[0])
     return Pair(sharp, y, engine.predict(y))
-
-
-def reflected(image: Image, multiple_px: int) -> Image:
-    """``image`` (H, W, 3) reflected at the bottom and right to a size the networks take."""
-    bottom, right = (-side % multiple_px for side in image.shape[:2])
-    return np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="reflect")
 
 
 def draw_residuals(engine: Engine, y: Floats, table: Table, seed: int) -> Iterator[Floats]:
