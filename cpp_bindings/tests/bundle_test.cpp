@@ -178,3 +178,12 @@ TEST_CASE("steps of another recipe are not mistaken for this one's") {
     const std::int64_t three = 3;
     expect_error(ErrorKind::option, "pair (2), triple (3)", [&] { bundle.table("pair", &three); });
 }
+
+TEST_CASE("a preset's self-ensemble is off where it is left out, and true or false otherwise") {
+    const SmallBundle files;
+    CHECK_FALSE(dvsr::open_bundle(files.path()).presets.at("pair").self_ensemble);
+    files.edit("tables.json", "\"pair\": {", "\"pair\": {\"self_ensemble\": true, ");
+    CHECK(dvsr::open_bundle(files.path()).presets.at("pair").self_ensemble);
+    files.edit("tables.json", "\"self_ensemble\": true", "\"self_ensemble\": 1");
+    expect_refused(files, "Expected `bool`, got `number` - at `$.presets.pair.self_ensemble`");
+}

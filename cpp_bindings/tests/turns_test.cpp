@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <numeric>
 #include <set>
 
@@ -99,4 +100,24 @@ TEST_CASE("a preset may ask for a self-ensemble") {
     files.write("tables.json", tables);
     const dvsr::Session turning(files.path(), "fake");
     CHECK(turning.deblur(view(picture)).samples == wanted);
+}
+
+TEST_CASE("a picture turned in place, with rows that lie apart, is the one turned elsewhere") {
+    const SmallBundle files;
+    const dvsr::Session session(files.path(), "fake");
+    const auto picture = counting(5, 7);
+    const auto wanted = session.deblur(view(picture), several(3, true)).samples;
+    std::vector<std::uint8_t> memory(5 * 32, 99);
+    for (std::size_t row = 0; row < 5; ++row) {
+        std::copy_n(picture.values.begin() + static_cast<std::ptrdiff_t>(row * 21), 21,
+                    memory.begin() + static_cast<std::ptrdiff_t>(row * 32));
+    }
+    std::vector<float> spread(105, -1.0F);
+    session.deblur({memory.data(), 5, 7, 3, 32}, {memory.data(), 5, 7, 3, 32}, several(3, true),
+                   spread.data());
+    for (std::size_t at = 0; at < memory.size(); ++at) {
+        const bool inside = at % 32 < 21;
+        CHECK(memory[at] == (inside ? wanted[at / 32 * 21 + at % 32] : 99));
+    }
+    CHECK(*std::min_element(spread.begin(), spread.end()) >= 0.0F);
 }
