@@ -131,6 +131,7 @@ class Placement:
             width,
             bytes_per_px=bytes_per_px,
             multiple_px=multiple_px,
+            held_bytes=0 if self._on_gpu else request.held_bytes,
         )
 
     def _available_bytes(self) -> int:

@@ -84,22 +84,29 @@ def kept_bytes(budget_bytes: int) -> int:
 
 
 def tile_side_px(
-    budget_bytes: int, height_px: int, width_px: int, *, bytes_per_px: int, multiple_px: int
+    budget_bytes: int,
+    height_px: int,
+    width_px: int,
+    *,
+    bytes_per_px: int,
+    multiple_px: int,
+    held_bytes: int = 0,
 ) -> int | None:
     """The largest square tile that fits, or None where the whole picture does.
 
-    ``bytes_per_px`` is what the engine works with for each pixel given to it. Raises OptionError
-    where not even the picture's own arrays fit.
+    ``bytes_per_px`` is what the engine works with for each pixel given to it, ``held_bytes`` what
+    the budget holds already. Raises OptionError where not even the picture's own arrays fit.
     """
     pixels = height_px * width_px
-    left = budget_bytes - pixels * _LOOP_BYTES_PER_PX
+    own = held_bytes + pixels * _LOOP_BYTES_PER_PX
+    left = budget_bytes - own
     if left >= pixels * bytes_per_px:
         return None
     side = (max(left, 0) / bytes_per_px) ** 0.5
     whole = int(side) // multiple_px * multiple_px
     least = _SMALLEST_TILE * multiple_px
     if whole < least:
-        smallest = pixels * _LOOP_BYTES_PER_PX + least**2 * bytes_per_px
+        smallest = own + least**2 * bytes_per_px
         # Of a stated memory the session keeps a part; what was stated is what people know.
         stated = smallest + min(KEPT_BYTES, smallest // (_KEPT_SHARE - 1))
         raise OptionError(
@@ -127,18 +134,25 @@ def portion_that_fits(
     *,
     bytes_per_px: int,
     multiple_px: int,
+    held_bytes: int = 0,
 ) -> Portion:
     """As much of ``samples`` of each of ``images`` pictures at once as the budget allows.
 
-    Raises OptionError where not even one picture's own arrays fit.
+    ``held_bytes`` of it are taken. Raises OptionError where not even one picture's own arrays fit.
     """
-    fitting = budget_bytes // (height_px * width_px * (_LOOP_BYTES_PER_PX + bytes_per_px))
+    free = max(budget_bytes - held_bytes, 0)
+    fitting = free // (height_px * width_px * (_LOOP_BYTES_PER_PX + bytes_per_px))
     if fitting >= images:
         return Portion(images, min(samples, fitting // images))
     if fitting >= 1:
         return Portion(fitting, 1)
     side = tile_side_px(
-        budget_bytes, height_px, width_px, bytes_per_px=bytes_per_px, multiple_px=multiple_px
+        budget_bytes,
+        height_px,
+        width_px,
+        bytes_per_px=bytes_per_px,
+        multiple_px=multiple_px,
+        held_bytes=held_bytes,
     )
     return Portion(1, 1, side)
 

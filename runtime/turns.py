@@ -59,43 +59,62 @@ def answer_turned(request: Request, answer: Callable[[Request], Result]) -> Resu
             "them there first, with .cpu() in torch or cupy.asnumpy(), and name no out= on the "
             "GPU, or give self_ensemble=False"
         )
-    # Whole numbers, of which float32 holds the sum of any number of samples exactly.
-    total = np.zeros(images.shape, np.float32)
-    squares = np.zeros(images.shape) if request.want_std else None
-    drawn = [np.empty(0, np.uint8)] * request.samples
-    stages = []
+    sums = _Sums(request, images)
     for turn in range(min(TURNS, request.samples)):
-        which = range(turn, request.samples, TURNS)
         part = replace(
-            request, images=np.ascontiguousarray(turned(images, turn)), samples=len(which)
+            request,
+            images=np.ascontiguousarray(turned(images, turn)),
+            samples=len(range(turn, request.samples, TURNS)),
+            held_bytes=images.nbytes + sums.nbytes,
         )
-        result = answer(part)
+        sums.add(answer(part), turn)
+    return sums.result()
+
+
+class _Sums:
+    """What the turns gave so far; between two of them nothing else is kept."""
+
+    def __init__(self, request: Request, images: NDArray[np.uint8]) -> None:
+        self._request = request
+        # Whole numbers, of which float32 holds the sum of any number of samples exactly.
+        self._total = np.zeros(images.shape, np.float32)
+        self._squares = np.zeros(images.shape) if request.want_std else None
+        self._drawn = [np.empty(0, np.uint8)] * request.samples if request.want_samples else None
+        self._stages: list[dict[str, float]] = []
+
+    @property
+    def nbytes(self) -> int:
+        """What they take of the memory, without the samples that were asked for."""
+        return self._total.nbytes + (0 if self._squares is None else self._squares.nbytes)
+
+    def add(self, result: Result, turn: int) -> None:
+        """Take in what ``turn`` gave."""
+        which = range(turn, self._request.samples, TURNS)
         assert result.images is not None, "it has no target to go to"
         picture = turned_back(result.images, turn)
-        total += np.float32(len(which)) * picture
-        if squares is not None:
+        self._total += np.float32(len(which)) * picture
+        if self._squares is not None:
             assert result.std is not None, "it was asked for"
             spread = turned_back(result.std, turn).astype(np.float64)
-            squares += len(which) * (spread**2 + picture.astype(np.float64) ** 2)
-        if request.want_samples:
-            _share_out(result, turn, which, drawn)
-        stages.append(result.stages_ms)
-    mean = total.astype(np.float64) / request.samples
-    return Result(
-        np.rint(mean).astype(np.uint8),
-        None if squares is None else _deviation(squares / request.samples, mean),
-        np.stack(drawn, axis=1) if request.want_samples else None,
-        merge_stages(stages),
-    )
+            self._squares += len(which) * (spread**2 + picture.astype(np.float64) ** 2)
+        if self._drawn is not None:
+            assert result.samples is not None, "they were asked for"
+            back = turned_back(result.samples, turn)
+            for index, sample in enumerate(which):
+                # Without steps there is one sample for all of them.
+                self._drawn[sample] = back[:, min(index, back.shape[1] - 1)]
+        self._stages.append(result.stages_ms)
 
-
-def _share_out(result: Result, turn: int, which: range, drawn: list[NDArray[np.uint8]]) -> None:
-    """Put the samples of one turn in their places; without steps there is one for all of them."""
-    assert result.samples is not None, "they were asked for"
-    back = turned_back(result.samples, turn)
-    for index, sample in enumerate(which):
-        drawn[sample] = back[:, min(index, back.shape[1] - 1)]
-
-
-def _deviation(squares: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float32]:
-    return np.sqrt(np.maximum(squares - mean**2, 0.0)).astype(np.float32)
+    def result(self) -> Result:
+        """Mean, deviation and samples of all turns."""
+        count = self._request.samples
+        mean = self._total.astype(np.float64) / count
+        deviation = None
+        if self._squares is not None:
+            deviation = np.sqrt(np.maximum(self._squares / count - mean**2, 0.0))
+        return Result(
+            np.rint(mean).astype(np.uint8),
+            None if deviation is None else deviation.astype(np.float32),
+            None if self._drawn is None else np.stack(self._drawn, axis=1),
+            merge_stages(self._stages),
+        )

@@ -212,7 +212,7 @@ def quality_table(results: Sequence[dict[str, Any]]) -> list[str]:
         "sharp kept dB (min)",
     )  # fmt: skip
     scores = [
-        {**score, "turned": ", turned" if result["preset"] == "distortion" else ""}
+        {**score, "turned": ", turned" if result.get("self_ensemble") else ""}
         for result in results
         for score in result["scores"]
     ]

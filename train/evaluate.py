@@ -43,6 +43,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     ``sha256`` is that of a bundle's manifest, which holds the checksums of its other files, or of
     the checkpoint. ``not_measured`` says of each metric left out why. ``niqe_parameters`` is the
     sha256 of the file with NIQE's natural model: values under another one don't compare.
+    ``self_ensemble`` says whether several samples were drawn on the turned picture.
     """
 
     made_by: str
@@ -59,6 +60,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     not_measured: dict[str, str]
     scores: tuple[Score, ...]
     niqe_parameters: str | None = None
+    self_ensemble: bool = False
 
 
 @contextmanager
@@ -88,10 +90,11 @@ def describe(
         bundle = session.bundle
         kind, name = "bundle", bundle.manifest.name
         checksum = sha256(bundle.path(MANIFEST).read_bytes())
-        preset = bundle.manifest.default_preset
+        default, preset = bundle.manifest.default_preset, bundle.preset(arguments.preset)
     else:
         kind, name = "checkpoint", Path(arguments.model).name
-        checksum, preset = session.sha256, session.default_preset
+        checksum = session.sha256
+        default, preset = session.default_preset, session.preset(arguments.preset)
     return Evaluation(
         made_by=f"dvsr-edge {__version__}",
         commit=commit(),
@@ -99,7 +102,7 @@ def describe(
         kind=kind,
         sha256=checksum,
         engine=session.engine,
-        preset=arguments.preset or preset,
+        preset=arguments.preset or default,
         seed=arguments.seed,
         data=arguments.data.name,
         data_sha256=fingerprint(pictures),
@@ -107,6 +110,7 @@ def describe(
         not_measured=missing,
         scores=scores,
         niqe_parameters=checksum_of(arguments.niqe_parameters),
+        self_ensemble=preset.self_ensemble,
     )
 
 

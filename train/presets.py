@@ -16,29 +16,27 @@ from runtime.samplers import COLUMNS, Prediction, SamplerConfig, compile_table
 
 
 def compile_preset(
-    summary: str, samples: int, sampler: SamplerConfig, prediction: Prediction
+    summary: str,
+    samples: int,
+    sampler: SamplerConfig,
+    prediction: Prediction,
+    *,
+    self_ensemble: bool = False,
 ) -> Preset:
     """A preset with its table, for a network that predicts ``prediction``."""
     table = compile_table(sampler, prediction)
     rows = tuple(tuple(float(value) for value in row) for row in table.rows)
-    return Preset(summary, samples, sampler, table.start, rows)
+    return Preset(summary, samples, sampler, table.start, rows, self_ensemble)
 
 
 def write_presets(directory: Path, presets: Mapping[str, Preset]) -> Bundle:
     """Add ``presets`` to the bundle in ``directory``, replacing those of the same name.
 
-    Whether a preset is a self-ensemble stays as it was: samplers say nothing about it.
-
     The bundle is copied beside its place, changed and opened there, and put in its place, so that a
     failure leaves the old one. Raises BundleError, and OutputError where it cannot be written.
     """
     bundle = open_bundle(directory)
-    turned = {name for name, preset in bundle.presets.items() if preset.self_ensemble}
-    given = {
-        name: msgspec.structs.replace(preset, self_ensemble=name in turned)
-        for name, preset in presets.items()
-    }
-    tables = to_json(Tables(COLUMNS, {**bundle.presets, **given}))
+    tables = to_json(Tables(COLUMNS, {**bundle.presets, **presets}))
     files = {**bundle.manifest.files, TABLES: FileEntry(len(tables), sha256(tables))}
     manifest = to_json(msgspec.structs.replace(bundle.manifest, files=files))
     try:

@@ -76,13 +76,18 @@ def check_circumstances(output: Path, wanted: Circumstances) -> None:
 
 
 def to_presets(chosen: Mapping[str, Point], bundle: Bundle) -> dict[str, Preset]:
-    """The recommended points as presets of ``bundle``, by name."""
+    """The recommended points as presets of ``bundle``, by name.
+
+    A preset that is a self-ensemble stays one: the sweep does not try that.
+    """
+    turned = {name for name, preset in bundle.presets.items() if preset.self_ensemble}
     return {
         name: compile_preset(
             f"{describe(point.sampler)}, {_samples(point.samples)}",
             point.samples,
             point.sampler,
             bundle.manifest.prediction,
+            self_ensemble=name in turned,
         )
         for name, point in chosen.items()
     }

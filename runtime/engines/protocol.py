@@ -51,7 +51,8 @@ class Request:
     ``images`` are uint8 RGB (N, H, W, 3), H and W multiples of the bundle's ``size_multiple_px``;
     ``samples`` of each are drawn with ``table`` (at least 1; with a table of no rows the
     predictor's picture is returned and ``samples`` has no effect) and averaged. Only a
-    :class:`CudaEngine` is asked with DeviceImages, or for a result in ``target``.
+    :class:`CudaEngine` is asked with DeviceImages, or for a result in ``target``. ``held_bytes`` is
+    what the caller holds of the host's memory beside it until it is answered.
     """
 
     images: Images | DeviceImages
@@ -61,6 +62,7 @@ class Request:
     want_std: bool = False
     want_samples: bool = False
     target: DeviceImages | None = None
+    held_bytes: int = 0
 
 
 @dataclass(frozen=True)

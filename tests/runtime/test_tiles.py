@@ -136,15 +136,18 @@ def test_every_tile_that_a_budget_allows_can_be_laid_over_the_picture(multiple_p
     assert min(planned - {None}) == 2 * multiple_px
 
 
-def test_the_memory_said_to_be_wanted_is_enough_and_less_is_not() -> None:
+@pytest.mark.parametrize(("held_mib", "wanted_mib"), [(0, 4), (7, 12)])
+def test_the_memory_said_to_be_wanted_is_enough_and_less_is_not(
+    held_mib: int, wanted_mib: int
+) -> None:
     def side(mib: int) -> int | None:
         budget = mib * 2**20
-        left = budget - kept_bytes(budget)
-        return tile_side_px(left, 96, 128, bytes_per_px=400, multiple_px=32)
+        left, held = budget - kept_bytes(budget), held_mib * 2**20
+        return tile_side_px(left, 96, 128, bytes_per_px=400, multiple_px=32, held_bytes=held)
 
-    with pytest.raises(OptionError, match="at least 4 MiB"):
-        side(3)
-    assert side(4) == 64
+    with pytest.raises(OptionError, match=f"at least {wanted_mib} MiB"):
+        side(wanted_mib - 1)
+    assert side(wanted_mib) == 64
 
 
 class Windowed(Blur):
@@ -247,6 +250,13 @@ def test_a_budget_for_several_pictures_takes_one_sample_of_each() -> None:
     assert portion_that_fits(budget, 2, 4, 64, 64, **options) == Portion(2, 1)
     assert portion_that_fits(budget, 1, 4, 64, 64, **options) == Portion(1, 3)
     assert portion_that_fits(budget, 5, 4, 64, 64, **options) == Portion(3, 1)
+
+
+@pytest.mark.parametrize("budget", [2**18, 2**20, 2**24])
+def test_what_is_held_already_is_no_part_of_the_budget(budget: int) -> None:
+    options = {"bytes_per_px": 100, "multiple_px": 8}
+    free = portion_that_fits(budget, 2, 4, 40, 40, **options)
+    assert portion_that_fits(budget + 999, 2, 4, 40, 40, **options, held_bytes=999) == free
 
 
 def test_a_plan_of_several_tiles_is_named() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -117,6 +119,39 @@ def test_a_preset_that_turns_can_be_kept_from_it(session: Session, crop: Image) 
         session.deblur(crop, **options, self_ensemble=False),  # type: ignore[call-overload]
         session.deblur(crop, **{**options, "preset": "balanced"}, self_ensemble=False),  # type: ignore[call-overload]
     )
+
+
+@pytest.mark.parametrize("want_std", [False, True])
+def test_what_is_held_while_the_engine_runs_is_told_to_it(want_std: bool) -> None:
+    images = np.zeros((1, 512, 512, 3), np.uint8)
+    table = compile_table(SamplerConfig(steps=1), "x0")
+    untold = []
+
+    def answer(request: Request) -> Result:
+        assert isinstance(request.images, np.ndarray)
+        untold.append(tracemalloc.get_traced_memory()[0] - before - request.held_bytes)
+        std = np.zeros(request.images.shape, np.float32) if want_std else None
+        return Result(request.images.copy(), std, None, {})
+
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        answer_turned(Request(images, table, samples=9, seed=0, want_std=want_std), answer)
+    finally:
+        tracemalloc.stop()
+    # The first turn is the picture itself, not a copy.
+    assert np.abs(untold[1:]).max() < 64 * 1024
+
+
+def test_turns_want_more_memory_and_say_how_much(small_bundle: Path, photograph: Image) -> None:
+    def wanted_mib(**options: object) -> int:
+        session = Session(small_bundle, engine="onnx-cpu", memory_mib=1)
+        with pytest.raises(OptionError) as refused:
+            session.deblur(photograph, samples=2, **options)  # type: ignore[call-overload]
+        return int(re.search(r"at least (\d+) MiB", str(refused.value))[1])  # type: ignore[index]
+
+    turned_mib = wanted_mib(self_ensemble=True)
+    assert turned_mib - wanted_mib() == pytest.approx(15 * photograph[..., 0].size / 2**20, abs=2)
 
 
 def test_something_else_than_yes_and_no_is_refused(session: Session, crop: Image) -> None:

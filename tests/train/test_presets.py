@@ -29,10 +29,12 @@ def test_presets_that_cannot_be_written_leave_the_bundle_as_it_was(
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
-def test_a_self_ensemble_stays_one(small_bundle: Path, tmp_path: Path) -> None:
+def test_a_preset_is_written_as_it_is_given(small_bundle: Path, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
     shutil.copytree(small_bundle, bundle)
-    preset = compile_preset("two steps", 8, GUESS, "x0")
-    written = write_presets(bundle, {"distortion": preset, "balanced": preset}).presets
-    assert written["distortion"].self_ensemble
-    assert not written["balanced"].self_ensemble
+    presets = {
+        name: compile_preset("two steps", 8, GUESS, "x0", self_ensemble=turned)
+        for name, turned in (("distortion", False), ("balanced", True))
+    }
+    written = write_presets(bundle, presets).presets
+    assert {name: written[name] for name in presets} == presets

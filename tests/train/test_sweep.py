@@ -34,6 +34,7 @@ def test_the_command_draws_recommends_and_writes_presets(
     for name in ("distortion", "balanced", "realtime"):
         assert presets[name].sampler.steps == record["recommended"][name]["steps"] == 2
     assert "paper-sa" in presets
+    assert {name for name, preset in presets.items() if preset.self_ensemble} == {"distortion"}
     if "not drawn" not in capsys.readouterr().out:
         assert read_image(output / PICTURE).size > 0
     # Writing presets changes the bundle's manifest, but not what was measured.

@@ -96,7 +96,7 @@ class CheckpointSession:
         Raises ImageError and OptionError.
         """
         image, seed = check_image(image), check_seed(seed)
-        chosen = self._preset(preset)
+        chosen = self.preset(preset)
         table = compile_table(
             chosen.sampler if steps is None else with_steps(chosen.sampler, steps),
             self._prediction,
@@ -126,7 +126,8 @@ class CheckpointSession:
         spread = np.float32(127.5) * residuals.std(axis=0)[0].transpose(1, 2, 0)
         return Result(picture[None], spread[None], None, {})
 
-    def _preset(self, name: str | None) -> Preset:
+    def preset(self, name: str | None) -> Preset:
+        """The preset of that name, or the default one; raises OptionError."""
         name = self.default_preset if name is None else name
         if name not in self._presets:
             raise OptionError(
