@@ -3,8 +3,9 @@
 A photograph's light is averaged as a sensor does it, linearly, and blur is centred on the sharp
 picture. Video blur, as data sets make it (Nah et al., "Deep Multi-scale Convolutional Neural
 Network for Dynamic Scene Deblurring", 2017), is the mean of frames, mostly of their grey levels,
-and the sharp picture is the frame in the middle of the exposure. Everything here is a function of
-the generator handed in.
+and the sharp picture is the frame in the middle of the exposure; a stroke falls into one dot for
+each frame where the shutter was open for a small part of the time between them. Everything here is
+a function of the generator handed in.
 """
 
 from __future__ import annotations
@@ -17,7 +18,16 @@ from numpy.typing import NDArray
 
 from train.config import BlurConfig
 from train.data.chance import happens
-from train.data.paths import camera_path, roll_path
+from train.data.paths import (
+    WHOLE,
+    Path,
+    Spans,
+    camera_path,
+    frame_spans,
+    moments,
+    positions_at,
+    roll_path,
+)
 
 Array = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -45,24 +55,26 @@ def _linear_to_srgb(linear: Array) -> Array:
     return np.where(linear <= 0.0031308, 12.92 * linear, high).astype(np.float32)
 
 
-def motion_kernel(path: NDArray[np.float64]) -> Array:
-    """Kernel (k, k) of odd side with sum 1 that averages along ``path`` (n, 2), bilinearly."""
+def motion_kernel(path: Path, spans: Spans = WHOLE) -> Array:
+    """Kernel (k, k) of odd side with sum 1 that averages along ``path`` (n, 2), bilinearly.
+
+    Light falls during ``spans`` (m, 2) of the path, as long in each (train.data.paths).
+    """
     reach = int(np.ceil(np.abs(path).max())) + 1
     side = 2 * reach + 1
     kernel = np.zeros((side, side))
-    # Between two points the camera keeps moving: fill the path to quarter pixels.
-    lengths = np.linalg.norm(np.diff(path, axis=0), axis=1)
-    travelled = np.concatenate([[0.0], np.cumsum(lengths)])
-    dense = np.linspace(0.0, len(path) - 1.0, max(2, int(4 * travelled[-1]) + 2))
-    points = np.stack(
-        [np.interp(dense, np.arange(len(path)), path[:, axis]) for axis in range(2)], axis=1
-    )
+    # While the shutter is open the camera keeps moving: fill the path to quarter pixels.
+    travelled = np.linalg.norm(np.diff(path, axis=0), axis=1).sum()
+    counts = (4 * travelled * (spans[:, 1] - spans[:, 0])).astype(np.int64) + 2
+    points = positions_at(path, moments(spans, counts))
+    share = np.repeat(1.0 / counts, counts)
     corner = np.floor(points).astype(int)
     fraction = points - corner
     for dx in (0, 1):
         for dy in (0, 1):
             weight = np.abs(1 - dx - fraction[:, 0]) * np.abs(1 - dy - fraction[:, 1])
-            np.add.at(kernel, (corner[:, 1] + dy + reach, corner[:, 0] + dx + reach), weight)
+            place = (corner[:, 1] + dy + reach, corner[:, 0] + dx + reach)
+            np.add.at(kernel, place, share * weight)
     return (kernel / kernel.sum()).astype(np.float32)
 
 
@@ -91,6 +103,7 @@ def blur_sample(
         return sharp
     extent_px = rng.uniform(0.5, config.longest_px)
     path = camera_path(rng, extent_px, config, like_video=like_video)
+    spans = frame_spans(rng) if like_video else WHOLE
     # Some cameras and data sets average frames as displayed, most sensors average light.
     in_display_light = rng.random() < (
         _VIDEO_DISPLAY_LIGHT_FRACTION if like_video else config.display_light_fraction
@@ -103,9 +116,10 @@ def blur_sample(
         extent_deg = rng.uniform(0.0, config.longest_rotation_deg)
         roll = np.radians(roll_path(rng, extent_deg, len(path), like_video=like_video))
         middle = (0.5 * (sharp.shape[1] - 1), 0.5 * (sharp.shape[0] - 1))
-        averaged = average_warps(light, path, roll, middle if axis_px is None else axis_px)
+        axis_px = middle if axis_px is None else axis_px
+        averaged = average_warps(light, path, roll, axis_px, spans)
     else:
-        averaged = _filter(light, motion_kernel(path))
+        averaged = _filter(light, motion_kernel(path, spans))
     if happens(rng, config.defocus_fraction):
         averaged = _filter(averaged, disc_kernel(rng.uniform(0.5, config.defocus_radius_px)))
     seen = averaged if in_display_light else _linear_to_srgb(averaged)
@@ -163,13 +177,15 @@ def brighten_highlights(
 
 def average_warps(
     light: Array,
-    path: NDArray[np.float64],
-    roll: NDArray[np.float64],
+    path: Path,
+    roll: Path,
     axis_px: tuple[float, float],
+    spans: Spans = WHOLE,
 ) -> Array:
     """Mean of ``light`` (H, W, 3) over the camera's poses: shifts (n, 2) in px, rolls (n,) in rad.
 
-    Rotation about ``axis_px`` makes blur grow with the distance from it.
+    Rotation about ``axis_px`` makes blur grow with the distance from it. Light falls during
+    ``spans`` (m, 2) of the path, as long in each (train.data.paths).
     """
     height, width = light.shape[:2]
     farthest = max(
@@ -177,18 +193,19 @@ def average_warps(
     )
     speed = np.linalg.norm(np.diff(path, axis=0), axis=1) + np.abs(np.diff(roll)) * farthest
     # Bilinear warps closer than a pixel apart leave no separate ghosts.
-    count = int(np.clip(np.ceil(speed.sum()), 2, _MOST_WARPS))
-    times = np.linspace(0.0, len(path) - 1.0, count)
-    known = np.arange(len(path))
-    x, y, angle = (np.interp(times, known, values) for values in (*path.T, roll))
+    open_px = speed.sum() * (spans[0, 1] - spans[0, 0])
+    count = int(np.clip(np.ceil(open_px), 1, _MOST_WARPS // len(spans)))
+    times = moments(spans, np.full(len(spans), count))
+    x, y = positions_at(path, times).T
+    angle = positions_at(roll, times)
     total = np.zeros_like(light)
-    for index in range(count):
+    for index in range(len(times)):
         pose = cv2.getRotationMatrix2D(axis_px, float(np.degrees(angle[index])), 1.0)
         pose[:, 2] += (x[index], y[index])
         total += cv2.warpAffine(
             light, pose, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
         )
-    return total / np.float32(count)
+    return total / np.float32(len(times))
 
 
 def disc_kernel(radius_px: float) -> Array:

@@ -9,6 +9,7 @@ from train.config import BlurConfig
 from train.data.chance import happens
 
 Path = NDArray[np.float64]
+Spans = NDArray[np.float64]
 
 _PATH_POINTS = 96
 _ROLL_SMOOTHING = 12
@@ -18,6 +19,14 @@ _ROLL_SMOOTHING = 12
 _PHOTOGRAPH_COHERENCE = (0.1, 0.8)
 _VIDEO_COHERENCE = (0.4, 3.0)
 _WAVES = 16
+
+# Video blur is the mean of 7 to 13 frames (Nah et al., CVPR 2017). By day each of them is exposed
+# for less than the time to the next, and what moved fast then lies in dots along its path.
+_FEWEST_FRAMES, _MOST_FRAMES = 7, 13
+_LONGEST_SHUTTER = 1.5
+
+# From the first to the last moment of the path.
+WHOLE: Spans = np.array([[0.0, 1.0]])
 
 
 def camera_path(
@@ -34,6 +43,37 @@ def camera_path(
     if happens(rng, config.drift_fraction):
         return drift_path(rng, extent_px, _draw_coherence(rng, _PHOTOGRAPH_COHERENCE))
     return shake_path(rng, extent_px, config)
+
+
+def frame_spans(rng: np.random.Generator) -> Spans:
+    """When the shutter is open for each of an odd number of video frames: (frames, 2), in [0, 1].
+
+    Begin and end of each, of a path that takes from 0 to 1. In a third of the draws the shutter
+    does not close between frames.
+    """
+    frames = 1 + 2 * int(rng.integers(_FEWEST_FRAMES // 2, _MOST_FRAMES // 2 + 1))
+    opened = min(1.0, rng.uniform(0.0, _LONGEST_SHUTTER))
+    middles = (np.arange(frames) + 0.5) / frames
+    half = 0.5 * opened / frames
+    return np.stack([middles - half, middles + half], axis=1)
+
+
+def moments(spans: Spans, counts: NDArray[np.int64]) -> Path:
+    """Moments in [0, 1], ``counts`` (n,) of them evenly within each of ``spans`` (n, 2)."""
+    parts = [
+        begin + (end - begin) * (np.arange(count) + 0.5) / count
+        for (begin, end), count in zip(spans, counts, strict=True)
+    ]
+    return np.concatenate(parts)
+
+
+def positions_at(path: Path, times: Path) -> Path:
+    """Where ``path`` (n, ...) is at ``times`` (m,) in [0, 1], linearly between its points."""
+    at = times * (len(path) - 1.0)
+    before = np.clip(np.floor(at).astype(int), 0, len(path) - 2)
+    share = (at - before).reshape(-1, *(1,) * (path.ndim - 1))
+    position: Path = (1.0 - share) * path[before] + share * path[before + 1]
+    return position
 
 
 def shake_path(

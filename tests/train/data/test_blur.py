@@ -25,6 +25,21 @@ def test_a_camera_that_stands_still_does_not_blur() -> None:
     assert kernel.max() == pytest.approx(1.0)
 
 
+def test_where_the_shutter_closes_between_frames_a_stroke_falls_into_dots() -> None:
+    path = np.array([[-12.0, 0.0], [12.0, 0.0]])
+    middles = (np.arange(7) + 0.5) / 7
+    row = motion_kernel(path, np.stack([middles - 0.01, middles + 0.01], axis=1))[13]
+    assert np.count_nonzero((row > 0.02) & (row > np.roll(row, 1)) & (row >= np.roll(row, -1))) == 7
+    assert np.count_nonzero(row == 0.0) > 7
+
+
+def test_frames_without_gaps_are_one_stroke() -> None:
+    path = np.array([[-12.0, 0.0], [12.0, 6.0]])
+    edges = np.arange(8) / 7
+    frames = motion_kernel(path, np.stack([edges[:-1], edges[1:]], axis=1))
+    assert frames == pytest.approx(motion_kernel(path), abs=0.01)
+
+
 def test_light_is_averaged_and_not_grey_levels() -> None:
     """Half black, half white in equal light is 188 of 255 on a display, not 128."""
     stripes = np.zeros((64, 64, 3), np.uint8)

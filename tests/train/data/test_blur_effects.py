@@ -21,7 +21,7 @@ from train.data.blur import (
     motion_kernel,
     reach_px,
 )
-from train.data.paths import shake_path
+from train.data.paths import WHOLE, Spans, frame_spans, shake_path
 
 Image = NDArray[np.uint8]
 
@@ -77,12 +77,15 @@ def test_each_effect_changes_a_sample(picture: Image, effect: dict[str, float]) 
     assert not np.array_equal(changed, plain)
 
 
-def test_without_roll_the_average_of_warps_is_the_motion_kernel(picture: Image) -> None:
+@pytest.mark.parametrize("spans", [WHOLE, frame_spans(np.random.default_rng(1))])
+def test_without_roll_the_average_of_warps_is_the_motion_kernel(
+    picture: Image, spans: Spans
+) -> None:
     path = shake_path(np.random.default_rng(3), 12.0)
     light = (picture / 255.0).astype(np.float32)
-    warped = average_warps(light, path, np.zeros(len(path)), (0.0, 0.0))
+    warped = average_warps(light, path, np.zeros(len(path)), (0.0, 0.0), spans)
     # Correlation with the kernel fetches from where the path points, warping moves light there.
-    filtered = cv2.filter2D(light, -1, motion_kernel(path)[::-1, ::-1])
+    filtered = cv2.filter2D(light, -1, motion_kernel(path, spans)[::-1, ::-1])
     inner = np.s_[20:-20, 20:-20]
     # 64 bilinear warps sample the path more coarsely than the kernel's quarter pixels.
     assert np.abs(warped - filtered)[inner].mean() < 0.01

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from train.config import BlurConfig
-from train.data.paths import Path, camera_path, drift_path, roll_path, shake_path
+from train.data.paths import (
+    WHOLE,
+    Path,
+    camera_path,
+    drift_path,
+    frame_spans,
+    moments,
+    positions_at,
+    roll_path,
+    shake_path,
+)
 
 
 @pytest.mark.parametrize("extent_px", [0.5, 5.0, 24.0])
@@ -85,3 +95,31 @@ def test_the_roll_of_video_is_none_in_the_middle_of_the_exposure() -> None:
     roll = roll_path(np.random.default_rng(2), 1.5, 96, like_video=True)
     assert np.ptp(roll) == pytest.approx(1.5)
     assert roll[48] == 0.0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_frames_follow_each_other_about_the_middle_one(seed: int) -> None:
+    spans = frame_spans(np.random.default_rng(seed))
+    assert len(spans) in (7, 9, 11, 13)
+    assert spans[len(spans) // 2].mean() == pytest.approx(0.5)
+    assert np.diff(spans.ravel()).min() > -1e-9
+    assert spans.min() >= 0.0
+    assert spans.max() <= 1.0
+
+
+def test_a_third_of_the_videos_has_no_gap_between_frames() -> None:
+    spans = [frame_spans(np.random.default_rng(seed)) for seed in range(300)]
+    gapless = sum(bool(np.isclose(each[1, 0], each[0, 1])) for each in spans)
+    assert 70 < gapless < 130
+
+
+def test_moments_lie_evenly_within_their_spans() -> None:
+    assert moments(WHOLE, np.array([4])) == pytest.approx([0.125, 0.375, 0.625, 0.875])
+    spans = np.array([[0.0, 0.2], [0.6, 1.0]])
+    assert moments(spans, np.array([1, 2])) == pytest.approx([0.1, 0.7, 0.9])
+
+
+def test_between_its_points_a_path_is_straight() -> None:
+    path = np.array([[0.0, 0.0], [2.0, 4.0], [2.0, 8.0]])
+    found = positions_at(path, np.array([0.0, 0.25, 0.75, 1.0]))
+    assert found == pytest.approx(np.array([[0.0, 0.0], [1.0, 2.0], [2.0, 6.0], [2.0, 8.0]]))
