@@ -5,21 +5,21 @@
 namespace dvsr {
 namespace {
 
-/// What one call may take, of the memory stated or of what is free.
-std::int64_t call_budget_bytes(const Engine& engine,
-                               const std::optional<std::int64_t>& memory_mib) {
-    if (!memory_mib) {
-        return available_bytes(engine.device_bytes());
+/// What one call may take, `held_bytes` included, of the memory stated or of what is free.
+std::int64_t call_budget_bytes(const Engine& engine, const std::optional<std::int64_t>& stated_mib,
+                               std::int64_t held_bytes) {
+    if (!stated_mib) {
+        // What is held is not among what is free.
+        return available_bytes(engine.device_bytes()) + held_bytes;
     }
-    const std::int64_t budget = *memory_mib << 20;
+    const std::int64_t budget = *stated_mib << 20;
     return budget - kept_bytes(budget);
 }
 
 }  // namespace
 
 Portion portion_of(Engine& engine, const Manifest& manifest, const Table& table,
-                   std::int64_t samples, const Planes& y,
-                   const std::optional<std::int64_t>& memory_mib) {
+                   std::int64_t samples, const Planes& y, const Memory& memory) {
     const std::int64_t multiple_px = manifest.size_multiple_px;
     if (auto* whole = dynamic_cast<LoopEngine*>(&engine)) {
         const auto fits = [&](std::int64_t height_px, std::int64_t width_px) {
@@ -31,8 +31,9 @@ Portion portion_of(Engine& engine, const Manifest& manifest, const Table& table,
     if (!bytes_per_px) {
         return {};
     }
-    return portion_that_fits(call_budget_bytes(engine, memory_mib), samples, y.height_px,
-                             y.width_px, *bytes_per_px, multiple_px);
+    const std::int64_t held_bytes = engine.device_bytes() ? 0 : memory.held_bytes;
+    return portion_that_fits(call_budget_bytes(engine, memory.stated_mib, held_bytes), samples,
+                             y.height_px, y.width_px, *bytes_per_px, multiple_px, held_bytes);
 }
 
 std::unique_ptr<Engine> tiled_to_fit(Engine& engine, const Manifest& manifest,

@@ -215,9 +215,10 @@ std::int64_t kept_bytes(std::int64_t budget_bytes) {
 
 std::optional<std::int64_t> tile_side_px(std::int64_t budget_bytes, std::int64_t height_px,
                                          std::int64_t width_px, std::int64_t bytes_per_px,
-                                         std::int64_t multiple_px) {
+                                         std::int64_t multiple_px, std::int64_t held_bytes) {
     const std::int64_t pixels = height_px * width_px;
-    const std::int64_t left = budget_bytes - pixels * kLoopBytesPerPx;
+    const std::int64_t own = held_bytes + pixels * kLoopBytesPerPx;
+    const std::int64_t left = budget_bytes - own;
     if (left >= pixels * bytes_per_px) {
         return std::nullopt;
     }
@@ -228,7 +229,7 @@ std::optional<std::int64_t> tile_side_px(std::int64_t budget_bytes, std::int64_t
     const std::int64_t whole = side / multiple_px * multiple_px;
     const std::int64_t least = kSmallestTile * multiple_px;
     if (whole < least) {
-        const std::int64_t smallest = pixels * kLoopBytesPerPx + least * least * bytes_per_px;
+        const std::int64_t smallest = own + least * least * bytes_per_px;
         const std::int64_t stated = smallest + std::min(kKeptBytes, smallest / (kKeptShare - 1));
         throw Error(ErrorKind::option, "the memory is too small for " + std::to_string(width_px) +
                                            "x" + std::to_string(height_px) +
@@ -241,13 +242,14 @@ std::optional<std::int64_t> tile_side_px(std::int64_t budget_bytes, std::int64_t
 
 Portion portion_that_fits(std::int64_t budget_bytes, std::int64_t samples, std::int64_t height_px,
                           std::int64_t width_px, std::int64_t bytes_per_px,
-                          std::int64_t multiple_px) {
-    const std::int64_t fitting =
-        budget_bytes / (height_px * width_px * (kLoopBytesPerPx + bytes_per_px));
+                          std::int64_t multiple_px, std::int64_t held_bytes) {
+    const std::int64_t unheld = std::max<std::int64_t>(budget_bytes - held_bytes, 0);
+    const std::int64_t fitting = unheld / (height_px * width_px * (kLoopBytesPerPx + bytes_per_px));
     if (fitting >= 1) {
         return {std::min(samples, fitting), std::nullopt};
     }
-    return {1, tile_side_px(budget_bytes, height_px, width_px, bytes_per_px, multiple_px)};
+    return {1,
+            tile_side_px(budget_bytes, height_px, width_px, bytes_per_px, multiple_px, held_bytes)};
 }
 
 std::optional<std::int64_t> tile_side_px(

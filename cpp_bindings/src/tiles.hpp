@@ -41,11 +41,11 @@ TilePlan plan_tiles(std::int64_t height_px, std::int64_t width_px, const TileRul
 std::int64_t kept_bytes(std::int64_t budget_bytes);
 
 /// The largest square tile that fits `budget_bytes`, or none where the whole picture does.
-/// `bytes_per_px` is what the engine works with for each pixel. Throws Error (option) where not
-/// even the picture's own arrays fit.
+/// `bytes_per_px` is what the engine works with for each pixel, `held_bytes` what the budget holds
+/// already. Throws Error (option) where not even the picture's own arrays fit.
 std::optional<std::int64_t> tile_side_px(std::int64_t budget_bytes, std::int64_t height_px,
                                          std::int64_t width_px, std::int64_t bytes_per_px,
-                                         std::int64_t multiple_px);
+                                         std::int64_t multiple_px, std::int64_t held_bytes = 0);
 
 /// What goes through an engine at once: samples, and one tile where they are cut.
 struct Portion {
@@ -53,11 +53,12 @@ struct Portion {
     std::optional<std::int64_t> tile_px;
 };
 
-/// As many of `samples` of one picture at once as the budget allows, in tiles where not even one
-/// fits. Throws Error (option) where not even the picture's own arrays fit.
+/// As many of `samples` of one picture at once as the budget, of which `held_bytes` are taken,
+/// allows, in tiles where not even one fits. Throws Error (option) where not even the picture's own
+/// arrays fit.
 Portion portion_that_fits(std::int64_t budget_bytes, std::int64_t samples, std::int64_t height_px,
                           std::int64_t width_px, std::int64_t bytes_per_px,
-                          std::int64_t multiple_px);
+                          std::int64_t multiple_px, std::int64_t held_bytes = 0);
 
 /// The side of the square tiles that `fits(height_px, width_px)` accepts, or none where it accepts
 /// the whole picture: for an engine that bounds its sizes itself. Throws Error (engine) where it

@@ -87,7 +87,7 @@ void TurnedMean::add(const Raster<std::uint8_t>& picture, const Raster<float>& s
     const auto weight = static_cast<double>(count);
     count_ += weight;
     for (std::size_t at = 0; at < total_.size(); ++at) {
-        total_[at] += weight * picture.values[at];
+        total_[at] += static_cast<std::uint32_t>(count) * picture.values[at];
     }
     for (std::size_t at = 0; at < squares_.size(); ++at) {
         const double level = picture.values[at];

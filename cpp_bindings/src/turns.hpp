@@ -46,11 +46,17 @@ public:
     std::uint8_t picture(std::size_t index) const;
     float deviation(std::size_t index) const;
 
+    /// What it takes of the memory.
+    std::int64_t held_bytes() const {
+        return static_cast<std::int64_t>(total_.size() * sizeof(total_[0]) +
+                                         squares_.size() * sizeof(squares_[0]));
+    }
+
 private:
     double mean(std::size_t index) const;
 
     double count_ = 0.0;
-    std::vector<double> total_;
+    std::vector<std::uint32_t> total_;  // of samples of 8 bits, so exact
     std::vector<double> squares_;
 };
 

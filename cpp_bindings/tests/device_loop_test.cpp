@@ -1,6 +1,7 @@
 // The whole loop on a device that is this computer's memory, against the session's pictures.
 #include "tensorrt/device_loop.hpp"
 
+#include "answer.hpp"
 #include "dvsr/session.hpp"
 #include "expect_error.hpp"
 #include "host_device.hpp"
@@ -85,6 +86,21 @@ TEST_CASE("the picture is the session's before and after its graph is captured")
             CHECK(bench.device->graphs.size() == 1);
         }
     }
+}
+
+TEST_CASE("a self-ensemble by the device's loop is the session's") {
+    Bench bench;
+    const Image image = photograph(17, 31);
+    const Answer expected = by_session(bench, image, {{}, 10, 7, "pair", true});
+    const dvsr::Opened opened{dvsr::open_bundle(bench.bundle.path()), std::nullopt,
+                              std::move(bench.loop), std::make_unique<dvsr::NoiseFields>(0),
+                              "host"};
+    Answer found{image.samples, std::vector<float>(image.samples.size()), {}};
+    dvsr::answer({opened.bundle.presets.at("pair").table, 10, 7, true}, view(image),
+                 {found.picture.data(), 17, 31, 3, 93}, found.spread.data(), opened);
+    CHECK(bench.device->count("to_spread") > 0);
+    CHECK(found.picture == expected.picture);
+    CHECK(found.spread == expected.spread);
 }
 
 TEST_CASE("no steps give the predictor's picture and no spread") {

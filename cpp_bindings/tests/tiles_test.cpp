@@ -105,6 +105,15 @@ TEST_CASE("the memory said to be wanted is enough, and less is not") {
     CHECK(dvsr::tile_side_px(4 * 1048576 - dvsr::kept_bytes(4 * 1048576), 96, 128, 400, 32) == 64);
 }
 
+TEST_CASE("the memory said to be wanted has room for what is held already") {
+    const auto side_px = [](std::int64_t stated_mib, std::int64_t held_bytes) {
+        const std::int64_t bytes = stated_mib << 20;
+        return dvsr::tile_side_px(bytes - dvsr::kept_bytes(bytes), 96, 128, 400, 32, held_bytes);
+    };
+    expect_error(ErrorKind::option, "wanted are at least 5 MiB", [&] { side_px(4, 1 << 20); });
+    CHECK(side_px(5, 1 << 20) == 64);
+}
+
 // The golden numbers are runtime.tiles.portion_that_fits' own.
 TEST_CASE("as many samples go at once as the budget has room for") {
     const std::int64_t budget = 3 * 64 * 64 * (144 + 1000);

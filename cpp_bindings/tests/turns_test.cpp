@@ -7,6 +7,7 @@
 #include <set>
 
 #include "dvsr/session.hpp"
+#include "expect_error.hpp"
 #include "small_bundle.hpp"
 
 namespace {
@@ -69,6 +70,23 @@ TEST_CASE("the mean of turns is rounded half to even, and its deviation counts a
     CHECK(mean.deviation(2) == doctest::Approx(5.0));
 }
 
+TEST_CASE("the mean of as many samples as there may be is exact") {
+    dvsr::TurnedMean mean(3, false);
+    dvsr::Raster<std::uint8_t> picture(1, 1);
+    picture.values = {255, 254, 1};
+    for (std::int64_t turn = 0; turn < dvsr::kTurns; ++turn) {
+        mean.add(picture, dvsr::Raster<float>(0, 1), 128);
+    }
+    CHECK(mean.picture(0) == 255);
+    CHECK(mean.picture(1) == 254);
+    CHECK(mean.picture(2) == 1);
+}
+
+TEST_CASE("a mean takes 4 bytes for a sample, and 12 with its deviation") {
+    CHECK(dvsr::TurnedMean(300, false).held_bytes() == 1200);
+    CHECK(dvsr::TurnedMean(300, true).held_bytes() == 3600);
+}
+
 TEST_CASE("a self-ensemble of a predictor that is indifferent to turns changes nothing") {
     const SmallBundle files;
     const dvsr::Session session(files.path(), "fake");
@@ -120,4 +138,23 @@ TEST_CASE("a picture turned in place, with rows that lie apart, is the one turne
         CHECK(memory[at] == (inside ? wanted[at / 32 * 21 + at % 32] : 99));
     }
     CHECK(*std::min_element(spread.begin(), spread.end()) >= 0.0F);
+}
+
+TEST_CASE("the memory said to be wanted for a self-ensemble is enough, and less is not") {
+    const SmallBundle files;
+    const auto picture = counting(200, 200);
+    const auto deblur = [&](std::int64_t memory_mib, bool turns, bool want_spread) {
+        std::vector<std::uint8_t> sharp(picture.values.size());
+        std::vector<float> spread(picture.values.size());
+        dvsr::Session(files.path(), "fake", memory_mib)
+            .deblur(view(picture), {sharp.data(), 200, 200}, several(2, turns),
+                    want_spread ? spread.data() : nullptr);
+    };
+    deblur(7, false, true);
+    expect_error(dvsr::ErrorKind::option, "for 200x200 px; wanted are at least 8 MiB",
+                 [&] { deblur(7, true, false); });
+    deblur(8, true, false);
+    expect_error(dvsr::ErrorKind::option, "for 200x200 px; wanted are at least 9 MiB",
+                 [&] { deblur(8, true, true); });
+    deblur(9, true, true);
 }

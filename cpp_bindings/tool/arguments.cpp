@@ -1,8 +1,10 @@
 #include "arguments.hpp"
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
 #include <stdexcept>
 #include <utility>
 
@@ -27,8 +29,29 @@ Reading read_integer(const std::string& text, Number& number) {
     return error == std::errc() && stop == end ? Reading::whole : Reading::none;
 }
 
+/// `text` as Python's repr() shows it.
+std::string quoted(const std::string& text) {
+    const bool doubles =
+        text.find('\'') != std::string::npos && text.find('"') == std::string::npos;
+    const char quote = doubles ? '"' : '\'';
+    std::string shown(1, quote);
+    for (const char letter : text) {
+        const auto byte = static_cast<unsigned char>(letter);
+        std::array<char, 5> code{letter};
+        if (letter == quote || letter == '\\') {
+            code = {'\\', letter};
+        } else if (letter == '\n' || letter == '\r' || letter == '\t') {
+            code = {'\\', letter == '\n' ? 'n' : letter == '\r' ? 'r' : 't'};
+        } else if (byte < 0x20 || byte == 0x7F) {
+            std::snprintf(code.data(), code.size(), "\\x%02x", static_cast<unsigned>(byte));
+        }
+        shown += code.data();
+    }
+    return shown + quote;
+}
+
 [[noreturn]] void refuse_integer(const std::string& option, const std::string& text) {
-    throw UsageError("argument " + option + ": invalid int value: '" + text + "'");
+    throw UsageError("argument " + option + ": invalid int value: " + quoted(text));
 }
 
 std::int64_t parse_integer(const std::string& option, const std::string& text) {
@@ -118,19 +141,51 @@ void check(const Arguments& arguments, const CLI::App& app) {
     }
 }
 
+/// All names of an option, as argparse tells them.
+std::string names(const CLI::Option& option) {
+    std::string all;
+    for (const std::string& name : option.get_snames()) {
+        all += (all.empty() ? "-" : "/-") + name;
+    }
+    for (const std::string& name : option.get_lnames()) {
+        all += (all.empty() ? "--" : "/--") + name;
+    }
+    return all;
+}
+
 /// What CLI11 refuses to parse: of the options here, those whose value lacks.
-UsageError without_value(const CLI::ArgumentMismatch& error) {
+UsageError without_value(const CLI::App& app, const CLI::ArgumentMismatch& error) {
     std::string option = error.what();
     option.resize(option.find(':'));
-    option = option == "--output" ? "-o/--output" : option;
-    return UsageError("argument " + option + ": expected one argument");
+    return UsageError("argument " + names(*app.get_option(option)) + ": expected one argument");
+}
+
+/// Refuse a flag that is given a value. CLI11's `disable_flag_override` lets `--flag=` and
+/// `--flag=true` pass.
+void check_flags(const CLI::App& app, int argc, const char* const* argv) {
+    for (int at = 1; at < argc && std::strcmp(argv[at], "--") != 0; ++at) {
+        const std::string argument = argv[at];
+        const std::size_t end = argument.find('=');
+        const CLI::Option* option = app.get_option_no_throw(argument.substr(0, end));
+        if (option == nullptr || option->get_items_expected_max() != 0) {
+            continue;
+        }
+        if (end != std::string::npos) {
+            throw UsageError("argument " + names(*option) + ": ignored explicit argument " +
+                             quoted(argument.substr(end + 1)));
+        }
+        if (option == app.get_help_ptr() || option == app.get_version_ptr()) {
+            return;  // what comes after it is not looked at
+        }
+    }
 }
 
 void parse(CLI::App& app, int argc, const char* const* argv) {
+    check_flags(app, argc, argv);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ArgumentMismatch& error) {
-        throw without_value(error);
+        throw without_value(app, error);
     }
 }
 

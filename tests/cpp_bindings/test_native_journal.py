@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -55,6 +56,17 @@ def test_a_batch_that_one_began_the_other_ends(
     assert (both.native / "out" / NAME).read_bytes() == journal
 
 
+def test_python_goes_on_with_a_self_ensemble_that_the_tool_began(
+    both: BothTools, small_bundle: Path
+) -> None:
+    both = in_one_folder(both)
+    turned = ("in", "-o", "out", "--bundle", small_bundle, *QUICK, "--self-ensemble")
+    assert both.ask_native(*turned).code == 0
+    journal = json.loads((both.native / "out" / NAME).read_text())
+    assert journal["recipe"]["self_ensemble"] is True
+    assert both.ask_python(*turned).out.endswith("0 written to out, 3 there already, 0 failed\n")
+
+
 def forget(folder: Path) -> None:
     (folder / "out" / "b.png").unlink()
 
@@ -84,6 +96,7 @@ STEPS: list[tuple[Callable[[Path], None], str, str]] = [
     (cut, "in", "1 written to out, 2 there already"),
     (change, "in --timings", "1 written to out, 2 there already"),
     (nothing, "in --seed 1 --samples 2 --engine onnx-cpu", "(engine fake, now onnx-cpu; samples"),
+    (nothing, "in --self-ensemble", "(self_ensemble False, now True); give another folder"),
     (nothing, "in --compare", "3 written"),
     (nothing, "in/a.png --seed 1 --overwrite", "in/a.png -> out/a.png"),
     (nothing, "in --seed 1", "holds 2 of the pictures to be written already, such as b.png"),

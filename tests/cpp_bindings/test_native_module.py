@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from agreement import check_same
 from damages import DAMAGES, damaged
 from numpy.typing import NDArray
 
@@ -57,6 +58,19 @@ def test_the_spread_of_the_samples_comes_along_when_asked_for(
     np.testing.assert_allclose(got, expected.astype(int), atol=1)
     assert spread.dtype == deviation.dtype
     np.testing.assert_allclose(spread, deviation, atol=1e-2)  # grey levels
+
+
+# Each against what the preset says; engine fake would be indifferent to turns.
+@pytest.mark.parametrize(("preset", "turns"), [("realtime", True), ("distortion", False)])
+def test_the_keyword_decides_whether_samples_are_drawn_turned(
+    small_bundle: Path, photograph: NDArray[np.uint8], preset: str, turns: bool
+) -> None:
+    image = np.ascontiguousarray(photograph[:17, :31])
+    options = {"preset": preset, "samples": 3, "self_ensemble": turns}
+    got = dvsr_native.Session(small_bundle).deblur(image, **options)
+    with runtime.Session(small_bundle, engine="onnx-cpu") as python:
+        expected = python.deblur(image, **options)  # type: ignore[call-overload]
+    check_same(got, expected)
 
 
 def test_a_budget_of_nothing_is_refused_in_the_words_of_python(small_bundle: Path) -> None:

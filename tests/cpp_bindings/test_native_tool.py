@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from agreement import check_same
 from both_tools import BothTools
 from numpy.typing import NDArray
 
@@ -34,6 +35,22 @@ def test_pictures_and_views_are_those_of_python(both: BothTools, small_bundle: P
     for suffix, levels in ((".png", 1), (".compare.png", 1), (".std.png", 6)):
         native, python = (read_image(both.native / f"{side}{suffix}").astype(int) for side in said)
         np.testing.assert_allclose(native, python, atol=levels)
+
+
+# Each against what the preset says; engine fake would be indifferent to turns.
+@pytest.mark.parametrize(
+    ("preset", "flag"), [("realtime", "--self-ensemble"), ("distortion", "--no-self-ensemble")]
+)
+def test_a_flag_decides_for_both_whether_samples_are_drawn_turned(
+    both: BothTools, small_bundle: Path, preset: str, flag: str
+) -> None:
+    options = ("--bundle", small_bundle, "--preset", preset, "--samples", 3)
+    native, python = (
+        ask("blurred.png", "-o", f"{side}.png", *options, flag)
+        for side, ask in (("native", both.ask_native), ("python", both.ask_python))
+    )
+    assert (native.code, native.err, python.code) == (0, "", 0)
+    check_same(*(read_image(both.native / f"{side}.png") for side in ("native", "python")))
 
 
 def test_grayscale_and_alpha_come_out_as_they_went_in(
