@@ -124,7 +124,7 @@ class Placement:
         if bytes_per_px is None:
             return Portion(1, 1)
         return portion_that_fits(
-            self._available_bytes(),
+            self._available_bytes(request.held_bytes),
             count,
             request.samples,
             height,
@@ -134,11 +134,15 @@ class Placement:
             held_bytes=0 if self._on_gpu else request.held_bytes,
         )
 
-    def _available_bytes(self) -> int:
+    def _available_bytes(self, held_bytes: int) -> int:
+        """The memory for a call that holds so much of the host's already."""
         if self._budget is not None:
             return self._budget
         gpus = cuda_devices() if self._on_gpu else ()
-        return int(SHARE_OF_FREE_MEMORY * gpus[0].memory_bytes) if gpus else available_bytes()
+        if gpus:
+            return int(SHARE_OF_FREE_MEMORY * gpus[0].memory_bytes)
+        # What is held is no longer free.
+        return available_bytes() + held_bytes
 
 
 def _portion_of(engine: LoopEngine, request: Request, multiple_px: int) -> Portion:
