@@ -23,6 +23,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
 
+# Depth is what tracing takes its time for.
+SMALL_MODEL = {"predictor_channels": 4, "denoiser_channels": 4, "blocks": 1}
+
 
 def pytest_unconfigure() -> None:
     """End what tests left running: a failed training leaves its readers to the collector."""
@@ -38,9 +41,9 @@ def photograph() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="session")
 def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Makes checkpoints of networks 4 channels wide, with random weights everywhere.
+    """Makes checkpoints of networks 4 channels wide and a block deep, with random weights.
 
-    The head, which starts at zero, is included. It takes fields of ModelConfig.
+    The head, which starts at zero, has them too. It takes fields of ModelConfig.
     """
     import torch
 
@@ -50,7 +53,7 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
 
     def make(**fields: Any) -> Path:
         torch.manual_seed(0)
-        config = TrainConfig(model=ModelConfig(predictor_channels=4, denoiser_channels=4, **fields))
+        config = TrainConfig(model=ModelConfig(**{**SMALL_MODEL, **fields}))
         model = Model(config.model)
         for network in (model.predictor, model.denoiser):
             torch.nn.init.normal_(network.head.weight, std=0.05)

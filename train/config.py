@@ -20,7 +20,7 @@ MOST_SCALES = 4
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Widths of the two networks, and what the denoiser predicts.
+    """Widths and depth of the two networks, and what the denoiser predicts.
 
     ``prediction`` is "eps" (the noise; the paper), "x0" (the residual), "v" (Salimans and Ho,
     "Progressive Distillation", 2022, section 4) or "edm" (what is left once the residual's size is
@@ -28,7 +28,8 @@ class ModelConfig:
     into channels before the networks. ``predictor`` "unet" is the paper's; "xydeblur" that of Ji et
     al., CVPR 2022; "unet-xy" the paper's decoded twice like XYDeblur; "direct" is none: the
     denoiser then models the sharp picture itself. ``predictor_scales`` is at how many sizes, each
-    half the one before, a "unet" looks at the picture.
+    half the one before, a "unet" looks at the picture. ``blocks`` is how many residual blocks each
+    level of a U-Net's encoder has (the paper: 3); its decoder's have one more.
     """
 
     predictor_channels: int = 64
@@ -37,9 +38,12 @@ class ModelConfig:
     unshuffle: int = 1
     predictor: Predictor = "unet"
     predictor_scales: int = 1
+    blocks: int = 3
 
     def __post_init__(self) -> None:
-        """Raise OptionError for scales that this predictor cannot have."""
+        """Raise OptionError for scales that this predictor cannot have, and for no blocks."""
+        if self.blocks < 1:
+            raise OptionError(f"got {self.blocks} blocks on each level; wanted is at least 1")
         if not 1 <= self.predictor_scales <= (MOST_SCALES if self.predictor == "unet" else 1):
             raise OptionError(
                 f"got {self.predictor_scales} scales for predictor '{self.predictor}'; wanted is 1 "

@@ -19,28 +19,24 @@ from train.scales import correct_coarse_to_fine
 
 PICTURE_CHANNELS = 3
 CHANNEL_MULTIPLIERS = (1, 2, 3, 4)
-ENCODER_BLOCKS = 3
-DECODER_BLOCKS = ENCODER_BLOCKS + 1
 MIDDLE_BLOCKS = 2
 SIZE_MULTIPLE_PX: int = 2 ** (len(CHANNEL_MULTIPLIERS) - 1)
 
 
-def _receptive_radius_px() -> int:
-    """How far from an output pixel an input pixel can still matter."""
+def unet_radius_px(blocks: int) -> int:
+    """How far from an output pixel of a U-Net an input pixel can still matter."""
     stem_and_head = 2
     radius = stem_and_head
     for index in range(len(CHANNEL_MULTIPLIERS)):
         inner = index + 1 < len(CHANNEL_MULTIPLIERS)
         # Blocks of encoder and decoder, the up block that ends here, the down block that starts
         # here, and on the lowest level the middle; two convolutions each.
-        blocks = ENCODER_BLOCKS + DECODER_BLOCKS + (1 if inner else MIDDLE_BLOCKS)
-        blocks += 1 if index > 0 else 0
-        radius += 2 * blocks * 2**index
+        passed = blocks + (blocks + 1) + (1 if inner else MIDDLE_BLOCKS)
+        passed += 1 if index > 0 else 0
+        radius += 2 * passed * 2**index
     # Pooling windows and the grid of the lowest level shift the reach by less than one cell.
     return radius + SIZE_MULTIPLE_PX
 
-
-RECEPTIVE_RADIUS_PX = _receptive_radius_px()
 
 # Without normalisation the initialisation must keep the variance of the features near one through
 # 36 blocks. torch's default divides it by three at each of the 16 shortcut convolutions of the
@@ -150,11 +146,12 @@ class UNet(nn.Module):
         conditional: bool = False,
         *,
         out_channels: int = PICTURE_CHANNELS,
+        blocks: int = 3,
     ) -> None:
         super().__init__()
         widths = [channels * multiplier for multiplier in CHANNEL_MULTIPLIERS]
         features = 4 * channels if conditional else None
-        self.in_channels = in_channels
+        self.in_channels, self.blocks = in_channels, blocks
         self.embedding = LevelEmbedding(channels) if conditional else None
         self.stem = nn.Conv2d(in_channels, channels, 3, padding=1)
         _initialise(self.stem, 1.0)
@@ -163,7 +160,7 @@ class UNet(nn.Module):
         skips = [channels]
         width = channels
         for index, level_width in enumerate(widths):
-            for _ in range(ENCODER_BLOCKS):
+            for _ in range(blocks):
                 self.encoder.append(ResidualBlock(width, level_width, features))
                 width = level_width
                 skips.append(width)
@@ -178,7 +175,7 @@ class UNet(nn.Module):
         self.decoder = nn.ModuleList()
         for index, level_width in reversed(list(enumerate(widths))):
             stage = nn.ModuleList()
-            for _ in range(DECODER_BLOCKS):
+            for _ in range(blocks + 1):
                 stage.append(ResidualBlock(width + skips.pop(), level_width, features))
                 width = level_width
             if index > 0:
@@ -213,9 +210,9 @@ class UNet(nn.Module):
         """From what :meth:`encode` returns, which is consumed, to (N, out_channels, H, W)."""
         x = encoded.pop()
         for stage in self.decoder:
-            blocks: list[nn.Module] = list(stage)  # type: ignore[call-overload]
-            for index, block in enumerate(blocks):
-                if index < DECODER_BLOCKS:
+            parts: list[nn.Module] = list(stage)  # type: ignore[call-overload]
+            for index, block in enumerate(parts):
+                if index <= self.blocks:
                     x = torch.cat([x, encoded.pop()], dim=1)
                 x = block(x, features)
         output: Tensor = self.head(functional.silu(x))
@@ -228,8 +225,10 @@ class UNetXY(UNet):
     Takes and returns (N, in_channels, H, W). Encoder and middle run once.
     """
 
-    def __init__(self, in_channels: int, channels: int, *, unshuffle: int = 1) -> None:
-        super().__init__(in_channels, channels, out_channels=in_channels)
+    def __init__(
+        self, in_channels: int, channels: int, *, unshuffle: int = 1, blocks: int = 3
+    ) -> None:
+        super().__init__(in_channels, channels, out_channels=in_channels, blocks=blocks)
         self._unshuffle = unshuffle
 
     def forward(self, x: Tensor, level: Tensor | None = None) -> Tensor:
@@ -245,9 +244,13 @@ def _build_predictor(config: ModelConfig) -> nn.Module | None:
     if config.predictor == "xydeblur":
         return XYDeblur(folded, config.predictor_channels, unshuffle=config.unshuffle)
     if config.predictor == "unet-xy":
-        return UNetXY(folded, config.predictor_channels, unshuffle=config.unshuffle)
+        return UNetXY(
+            folded, config.predictor_channels, unshuffle=config.unshuffle, blocks=config.blocks
+        )
     known = 1 if config.predictor_scales == 1 else 2
-    return UNet(known * folded, config.predictor_channels, out_channels=folded)
+    return UNet(
+        known * folded, config.predictor_channels, out_channels=folded, blocks=config.blocks
+    )
 
 
 def size_multiple_px(config: ModelConfig) -> int:
@@ -273,7 +276,11 @@ class Model(nn.Module):
         folded = PICTURE_CHANNELS * config.unshuffle**2
         self.predictor = _build_predictor(config)
         self.denoiser = UNet(
-            2 * folded, config.denoiser_channels, conditional=True, out_channels=folded
+            2 * folded,
+            config.denoiser_channels,
+            conditional=True,
+            out_channels=folded,
+            blocks=config.blocks,
         )
 
     @property
@@ -284,7 +291,7 @@ class Model(nn.Module):
     @property
     def receptive_radius_px(self) -> int:
         """How far from an output pixel an input pixel can still matter."""
-        radius = RECEPTIVE_RADIUS_PX
+        radius = unet_radius_px(self.config.blocks)
         if self.config.predictor == "xydeblur":
             radius = max(radius, XY_RECEPTIVE_RADIUS_PX)
         # A pixel of the k-th size is 2^k pixels wide; each size sees what the one below found.

@@ -35,6 +35,9 @@ def add_recipe_options(parser: argparse.ArgumentParser, default: str) -> None:
         "--scales", type=int, metavar="N", help="at how many sizes the predictor sees a picture"
     )
     parser.add_argument(
+        "--blocks", type=int, metavar="N", help="residual blocks on each level of the encoders"
+    )
+    parser.add_argument(
         "--denoiser-from-predictor",
         action="store_true",
         help="the denoiser begins as a copy of the predictor of --init; they must be alike",
@@ -139,6 +142,7 @@ def _override(
         prediction=arguments.prediction,
         predictor=arguments.predictor,
         predictor_scales=arguments.scales,
+        blocks=arguments.blocks,
     )
     return _with(
         stage,

@@ -22,7 +22,7 @@ from train.run import LAST, MODEL, Run, start_run
 from train.stages import find_stage, train_stages
 
 CONFIG = TrainConfig(
-    model=ModelConfig(4, 4, unshuffle=2),
+    model=ModelConfig(4, 4, blocks=1, unshuffle=2),
     data=DataConfig(crop_px=32, blur=BlurConfig(longest_px=8.0)),
     steps=4,
     batch=2,

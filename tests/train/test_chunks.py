@@ -22,7 +22,7 @@ from train.journal import Entry
 from train.portable import main
 from train.recipes import RECIPES_BY_NAME
 
-MODEL = ModelConfig(4, 4, unshuffle=2)
+MODEL = ModelConfig(4, 4, blocks=1, unshuffle=2)
 
 OPTIONS = (
     "--recipe", "reference-tiny", "--crop", "32", "--batch", "2", "--longest-blur", "8",

@@ -23,7 +23,7 @@ from train.network import Model
 from train.run import LAST, MODEL
 
 CONFIG = TrainConfig(
-    model=ModelConfig(4, 4, unshuffle=2),
+    model=ModelConfig(4, 4, blocks=1, unshuffle=2),
     data=DataConfig(crop_px=32, blur=BlurConfig(longest_px=8.0)),
     steps=4,
     batch=4,

@@ -34,7 +34,7 @@ def test_the_benchmark_writes_a_speed_for_each_blur(
 def test_a_training_step_is_held_against_the_rate_of_a_convolution(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", ModelConfig(4, 4, unshuffle=2))
+    monkeypatch.setitem(PRESETS, "tiny", ModelConfig(4, 4, blocks=1, unshuffle=2))
     result = tmp_path / "result.json"
     arguments = ["--step", "tiny", "--rounds", "1", "--batch", "2", "--crop", "48"]
     assert main([*arguments, "--json", str(result)]) == 0

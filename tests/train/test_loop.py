@@ -18,7 +18,7 @@ from train.loop import schedule, train
 from train.run import LAST
 
 CONFIG = TrainConfig(
-    model=ModelConfig(4, 4, unshuffle=2),
+    model=ModelConfig(4, 4, blocks=1, unshuffle=2),
     data=DataConfig(crop_px=32, blur=BlurConfig(longest_px=8.0)),
     steps=6,
     batch=2,

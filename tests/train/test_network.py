@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from runtime.errors import OptionError
 from train.config import PRESETS, ModelConfig
-from train.network import RECEPTIVE_RADIUS_PX, Model, UNet
+from train.network import Model, UNet, unet_radius_px
 
 
 def count(module: nn.Module) -> int:
@@ -71,14 +72,28 @@ def test_any_multiple_of_the_size_rule_works(unshuffle: int) -> None:
     assert model.predict(torch.rand(1, 3, side, 3 * side)).shape == (1, 3, side, 3 * side)
 
 
-def test_no_input_beyond_the_receptive_radius_matters() -> None:
-    network = UNet(3, 2)
+def test_a_level_has_the_blocks_asked_for_and_its_decoder_one_more() -> None:
+    network = UNet(3, 2, blocks=2)
+    # Between levels there is a block more that changes the size.
+    assert len(network.encoder) == 4 * 2 + 3
+    assert [len(stage) for stage in network.decoder] == [4, 4, 4, 3]
+
+
+@pytest.mark.parametrize("blocks", [0, -1])
+def test_no_blocks_are_refused(blocks: int) -> None:
+    with pytest.raises(OptionError, match=f"got {blocks} blocks on each level; .* at least 1"):
+        ModelConfig(blocks=blocks)
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_no_input_beyond_the_receptive_radius_matters(blocks: int) -> None:
+    network = UNet(3, 2, blocks=blocks)
     nn.init.ones_(network.head.weight)
     x = torch.rand(1, 3, 8, 768, requires_grad=True)
     network(x)[0, :, 4, 384].sum().backward()
     assert x.grad is not None
     reach = (x.grad[0].abs().sum(dim=(0, 1)).nonzero().ravel() - 384).abs().max()
-    assert reach <= RECEPTIVE_RADIUS_PX
+    assert 0.5 * unet_radius_px(blocks) < reach <= unet_radius_px(blocks)
 
 
 def test_features_keep_their_size_through_the_network() -> None:

@@ -19,14 +19,17 @@ from train.network import Model, UNet, UNetXY
 from train.rotated import XY_RECEPTIVE_RADIUS_PX, XYDeblur, decode_twice
 
 SMALL = {
-    "xydeblur": ModelConfig(4, 4, predictor="xydeblur"),
-    "unet-xy": ModelConfig(4, 4, predictor="unet-xy"),
-    "xydeblur folded": ModelConfig(4, 4, predictor="xydeblur", unshuffle=2),
-    "unet-xy folded": ModelConfig(4, 4, predictor="unet-xy", unshuffle=2),
-    "direct": ModelConfig(0, 4, predictor="direct"),
+    "xydeblur": ModelConfig(4, 4, blocks=1, predictor="xydeblur"),
+    "unet-xy": ModelConfig(4, 4, blocks=1, predictor="unet-xy"),
+    "xydeblur folded": ModelConfig(4, 4, blocks=1, predictor="xydeblur", unshuffle=2),
+    "unet-xy folded": ModelConfig(4, 4, blocks=1, predictor="unet-xy", unshuffle=2),
+    "direct": ModelConfig(0, 4, blocks=1, predictor="direct"),
 }
 # The presets paper and edge have the shape of the bundle that most tests use; this is tiny's.
-EXPORTED = {**SMALL, "unet at two scales": ModelConfig(4, 4, unshuffle=2, predictor_scales=2)}
+EXPORTED = {
+    **SMALL,
+    "unet at two scales": ModelConfig(4, 4, blocks=1, unshuffle=2, predictor_scales=2),
+}
 
 
 def count_parameters(module: nn.Module) -> int:

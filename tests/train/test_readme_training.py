@@ -42,7 +42,7 @@ def home(
     for name, picture in (("PHOTOS", sharp), ("PAIRS/sharp", sharp), ("PAIRS/blur", blurred)):
         (tmp_path / name).mkdir(parents=True)
         cv2.imwrite(str(tmp_path / name / "a.png"), picture)
-    monkeypatch.setitem(PRESETS, "tiny", ModelConfig(4, 4, unshuffle=2))
+    monkeypatch.setitem(PRESETS, "tiny", ModelConfig(4, 4, blocks=1, unshuffle=2))
     # Export measures in a process of its own, which must find the packages from there too.
     monkeypatch.setenv("PYTHONPATH", str(README.parent))
     monkeypatch.chdir(tmp_path)

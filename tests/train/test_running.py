@@ -28,7 +28,7 @@ from train.run import BEST, LAST, MODEL
 REPOSITORY = Path(__file__).resolve().parents[2]
 STEPS = 40
 CONFIG = TrainConfig(
-    model=ModelConfig(4, 4, unshuffle=2),
+    model=ModelConfig(4, 4, blocks=1, unshuffle=2),
     data=DataConfig(crop_px=32, blur=BlurConfig(longest_px=8.0)),
     steps=4,
     batch=4,

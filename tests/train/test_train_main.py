@@ -154,9 +154,10 @@ def test_crops_that_the_networks_cannot_take_are_refused(
     assert not (tmp_path / "run").exists()
 
 
-def test_scales_are_the_models() -> None:
-    config = config_of("--recipe", "predictor", "--preset", "edge", "--scales", "3")
-    assert config.model == replace(PRESETS["edge"], predictor_scales=3)
+def test_scales_and_blocks_are_the_models() -> None:
+    options = ("--scales", "3", "--blocks", "2")
+    config = config_of("--recipe", "predictor", "--preset", "edge", *options)
+    assert config.model == replace(PRESETS["edge"], predictor_scales=3, blocks=2)
 
 
 def test_a_list_of_names_that_is_missing_is_one_line(

@@ -56,7 +56,7 @@ def test_each_sample_of_a_batch_has_a_level_of_its_own(drawn: np.ndarray) -> Non
 def trained() -> Model:
     """A small model after some steps of the joint objective."""
     torch.manual_seed(0)
-    model = Model(ModelConfig(4, 4, unshuffle=2))
+    model = Model(ModelConfig(4, 4, blocks=1, unshuffle=2))
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizers = build_optimizers(model, 5e-3).values()
     rng = np.random.default_rng(0)
