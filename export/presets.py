@@ -26,6 +26,7 @@ class PresetConfig:
     samples: int
     sampler: SamplerConfig
     self_ensemble: bool = False
+    second_pass: float = 0.0
 
 
 # Where samplers that begin with the predictor's guess begin: noise of a standard deviation of 0.22
@@ -40,10 +41,12 @@ PRESETS: dict[str, PresetConfig] = {
         "10 steps from the predictor's guess, 4 samples averaged", 4, _FROM_THE_GUESS
     ),
     "distortion": PresetConfig(
-        "10 steps from the predictor's guess, 8 samples of the picture turned 8 ways averaged",
+        "10 steps from the predictor's guess, 8 samples of the picture turned 8 ways averaged, "
+        "and a second pass",
         8,
         _FROM_THE_GUESS,
         self_ensemble=True,
+        second_pass=0.25,
     ),
     "paper-sa": PresetConfig(
         "10 steps from pure noise on the paper's schedule, 8 samples averaged",
@@ -91,5 +94,11 @@ def _compile(config: PresetConfig, prediction: Prediction) -> Preset:
     table = compile_table(config.sampler, prediction)
     rows = tuple(tuple(float(value) for value in row) for row in table.rows)
     return Preset(
-        config.summary, config.samples, config.sampler, table.start, rows, config.self_ensemble
+        config.summary,
+        config.samples,
+        config.sampler,
+        table.start,
+        rows,
+        config.self_ensemble,
+        config.second_pass,
     )

@@ -102,7 +102,9 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
 class Preset(msgspec.Struct, frozen=True):
     """A named way to sample: the recipe, the number of samples averaged, and the compiled rows.
 
-    With ``self_ensemble`` the samples are drawn on the picture turned (:mod:`runtime.turns`).
+    With ``self_ensemble`` the samples are drawn on the picture turned (:mod:`runtime.turns`);
+    ``second_pass`` is the share, 0 to 1, that is added of what the predictor finds on their mean
+    (:mod:`runtime.passes`).
     """
 
     summary: str
@@ -111,6 +113,7 @@ class Preset(msgspec.Struct, frozen=True):
     start: float
     rows: tuple[tuple[float, ...], ...]
     self_ensemble: bool = False
+    second_pass: float = 0.0
 
     @property
     def table(self) -> Table:
@@ -213,6 +216,10 @@ def _read_tables(directory: Path) -> Tables:
         if any(len(row) != len(COLUMNS) for row in preset.rows):
             raise BundleError(
                 f"{path}: preset '{name}' has a row that is not {len(COLUMNS)} numbers"
+            )
+        if not 0.0 <= preset.second_pass <= 1.0:
+            raise BundleError(
+                f"{path}: preset '{name}' has a second pass that is not a share from 0 to 1"
             )
     return tables
 

@@ -16,12 +16,12 @@ from runtime.bundle import Bundle, Preset, open_bundle
 from runtime.device_images import DeviceImages
 from runtime.engines import ENGINES, GraphMode, Request, choose_engine, open_engine
 from runtime.errors import OptionError
-from runtime.intake import as_images, check_out, for_networks
+from runtime.intake import as_images, check_out, for_networks, padded
 from runtime.loop import Stopwatch, merge_stages
 from runtime.noise import check_seed
+from runtime.passes import answer_in_passes
 from runtime.placement import Placement
 from runtime.samplers import Table, compile_table, with_steps
-from runtime.turns import answer_turned
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -192,9 +192,10 @@ class Session:
         the bundle (None: its default); ``steps`` (0 to 500; 0 is the predictor's picture alone) and
         ``samples`` (averaged) override it. With ``self_ensemble`` (None: the preset's) each of
         several samples is drawn on the picture turned another way, which brings their mean closer
-        to the sharp picture (:mod:`runtime.turns`). The same ``seed`` gives the same picture, in a
-        batch or alone. With ``bgr`` colours come and go in OpenCV's order. The picture is written
-        into ``out`` where that is given, and ``out`` returned.
+        to the sharp picture (:mod:`runtime.turns`); a preset may also ask for a second pass over
+        that mean (:mod:`runtime.passes`). The same ``seed`` gives the same picture, in a batch or
+        alone. With ``bgr`` colours come and go in OpenCV's order. The picture is written into
+        ``out`` where that is given, and ``out`` returned.
 
         With ``return_std`` also returns the standard deviation of the samples, float32 of the
         picture's shape, in grey levels; with ``return_samples`` also the samples, uint8
@@ -223,10 +224,14 @@ class Session:
                 want_samples=return_samples,
                 target=replace(target, bgr=bgr) if isinstance(target, DeviceImages) else None,
             )
-            answer = partial(self._placement.answer, buffers=buffers)
-            several = turns and request.samples > 1
-            result = answer_turned(request, answer) if several else answer(request)
             height, width = images.shape[1:3]
+            result = answer_in_passes(
+                request,
+                partial(self._placement.answer, buffers=buffers),
+                lambda found: padded(found[:, :height, :width], multiple, buffers),
+                turned=turns,
+                second_pass=chosen.second_pass,
+            )
             picture, *others = (
                 None if part is None else _presented(part, height, width, bgr=bgr, single=single)
                 for part in (result.images, result.std, result.samples)

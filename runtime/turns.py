@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.engines import Request, Result
-from runtime.errors import OptionError
 from runtime.loop import merge_stages
 
 TURNS = 8
@@ -49,23 +48,18 @@ def answer_turned(request: Request, answer: Callable[[Request], Result]) -> Resu
     """The answer to ``request`` with its samples shared out among the turns, each by ``answer``.
 
     Sample i is drawn on the pictures in turn i modulo 8; with a table of no rows each turn is the
-    predictor's picture. The deviation is that of all samples, turns included. Raises OptionError
-    for pictures on a GPU.
+    predictor's picture. The deviation is that of all samples, turns included. Pictures lie on the
+    host.
     """
     images = request.images
-    if not isinstance(images, np.ndarray) or request.target is not None:
-        raise OptionError(
-            "got a self-ensemble of pictures on a GPU, which are turned on the host only: copy "
-            "them there first, with .cpu() in torch or cupy.asnumpy(), and name no out= on the "
-            "GPU, or give self_ensemble=False"
-        )
+    assert isinstance(images, np.ndarray), "what lies on a GPU is not turned"
     sums = _Sums(request, images)
     for turn in range(min(TURNS, request.samples)):
         part = replace(
             request,
             images=np.ascontiguousarray(turned(images, turn)),
             samples=len(range(turn, request.samples, TURNS)),
-            held_bytes=images.nbytes + sums.nbytes,
+            held_bytes=request.held_bytes + images.nbytes + sums.nbytes,
         )
         sums.add(answer(part), turn)
     return sums.result()

@@ -78,19 +78,20 @@ def check_circumstances(output: Path, wanted: Circumstances) -> None:
 def to_presets(chosen: Mapping[str, Point], bundle: Bundle) -> dict[str, Preset]:
     """The recommended points as presets of ``bundle``, by name.
 
-    A preset that is a self-ensemble stays one: the sweep does not try that.
+    Self-ensemble and second pass stay as they were: the sweep does not try them.
     """
-    turned = {name for name, preset in bundle.presets.items() if preset.self_ensemble}
-    return {
-        name: compile_preset(
+    presets = {}
+    for name, point in chosen.items():
+        before = bundle.presets.get(name)
+        presets[name] = compile_preset(
             f"{describe(point.sampler)}, {_samples(point.samples)}",
             point.samples,
             point.sampler,
             bundle.manifest.prediction,
-            self_ensemble=name in turned,
+            self_ensemble=before is not None and before.self_ensemble,
+            second_pass=0.0 if before is None else before.second_pass,
         )
-        for name, point in chosen.items()
-    }
+    return presets
 
 
 def _samples(count: int) -> str:

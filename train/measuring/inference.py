@@ -19,8 +19,8 @@ from runtime.errors import OptionError
 from runtime.images import check_image, from_model, to_model
 from runtime.intake import padded
 from runtime.noise import check_seed
+from runtime.passes import answer_in_passes
 from runtime.samplers import compile_table, with_steps
-from runtime.turns import answer_turned
 from train.checkpoint import load_model
 from train.measuring.sampling import draw_residuals
 from train.network import Model
@@ -104,14 +104,20 @@ class CheckpointSession:
         wanted = chosen.samples if samples is None else samples
         if wanted < 1:
             raise OptionError(f"got {wanted} samples; wanted is at least 1")
-        whole = padded(image[None], self._multiple_px, Buffers())
-        request = Request(whole, table, wanted, seed, want_std=True)
-        several = chosen.self_ensemble and wanted > 1
-        result = answer_turned(request, self._answer) if several else self._answer(request)
         height, width = image.shape[:2]
+        result = answer_in_passes(
+            Request(self._framed(image[None]), table, wanted, seed, want_std=True),
+            self._answer,
+            lambda found: self._framed(found[:, :height, :width]),
+            turned=chosen.self_ensemble,
+            second_pass=chosen.second_pass,
+        )
         assert result.images is not None, "it has no target to go to"
         assert result.std is not None, "it was asked for"
         return result.images[0, :height, :width], result.std[0, :height, :width]
+
+    def _framed(self, images: Image) -> Image:
+        return padded(images, self._multiple_px, Buffers())
 
     def _answer(self, request: Request) -> Result:
         assert isinstance(request.images, np.ndarray)
