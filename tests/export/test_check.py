@@ -47,7 +47,7 @@ def test_a_right_bundle_is_sealed_and_opens(
 ) -> None:
     assert main([str(bundle), "--checkpoint", str(checkpoint), *SIZES, "--bisect"]) == 0
     said = capsys.readouterr().out
-    assert said.count("no layer of 93 departs") == 2
+    assert said.count("no layer of 53 departs") == 2
     assert "against torch" in said
     seal = json.loads((bundle / SEAL).read_text())
     manifest = open_bundle(bundle).manifest
@@ -100,10 +100,10 @@ def test_half_is_held_against_a_float32_bundle_and_its_range_is_shown(
     assert main([str(target), "--reference", str(small_bundle), *SIZES, "--bisect"]) == 0
     said = capsys.readouterr().out
     assert "of the range of float16" in said
-    assert said.count("no layer of 93 departs") == 2
+    assert said.count("no layer of 53 departs") == 2
     ranges = json.loads((target / SEAL).read_text())["activations"]
-    # 93 convolutions and 36 sums with a shortcut in each graph; the level is added in 36 places.
-    assert len({(entry["graph"], entry["layer"]) for entry in ranges}) == len(ranges) > 2 * 93
+    # 53 convolutions and 20 sums with a shortcut in each graph; the level is added in 20 places.
+    assert len({(entry["graph"], entry["layer"]) for entry in ranges}) == len(ranges) > 2 * 53
     assert all(0 < entry["share"] < 0.25 for entry in ranges)
 
 

@@ -56,7 +56,7 @@ def test_the_steps_share_their_weights(fused: onnx.ModelProto, small_bundle: Pat
     )
     weights = sum(len(tensor.raw_data) for tensor in fused.graph.initializer)
     assert weights < parts
-    assert sum(node.op_type == "Conv" for node in fused.graph.node) == 93 * (1 + STEPS)
+    assert sum(node.op_type == "Conv" for node in fused.graph.node) == 53 * (1 + STEPS)
 
 
 def test_it_builds_in_nvidia_s_builder_with_a_fixed_size(fused: onnx.ModelProto) -> None:

@@ -195,5 +195,5 @@ def test_engines_of_it_are_proved_to_be_of_it(
     config = BuildConfig((SizeRange(size, size, size),), targets=(86,))
     for identity in builder.identities(config).values():
         proof = builder.build(identity)[0].proof
-        assert proof.convolutions == {kind: 93}
+        assert proof.convolutions == {kind: 53}
         assert proof.weights_bytes < 1.5 * proof.graph_weights_bytes

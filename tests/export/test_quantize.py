@@ -47,7 +47,7 @@ def test_the_bound_holds_on_pictures_that_were_not_calibrated_on(
 
 def test_each_layer_has_its_cost_and_the_worst_stands_first(report: dict[str, object]) -> None:
     costs: list[dict[str, float]] = report["layers"]  # type: ignore[assignment]
-    assert len(costs) == 2 * 93
+    assert len(costs) == 2 * 53
     decibels = [entry["psnr_db"] for entry in costs]
     assert decibels == sorted(decibels)
     assert decibels[0] < decibels[-1] < 120.0
@@ -77,7 +77,7 @@ def test_weights_are_int8_per_channel_and_everything_is_symmetric(
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             assert stored[node.input[2]].dtype == np.int8
             assert not stored[node.input[2]].any()
-    assert quantised == 93 - in_float(report, file)
+    assert quantised == 53 - in_float(report, file)
 
 
 @pytest.mark.parametrize("file", GRAPHS)
@@ -90,7 +90,7 @@ def test_onnx_runtime_computes_every_quantised_layer_in_int8(
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     onnxruntime.InferenceSession(int8_bundle / file, options, providers=["CPUExecutionProvider"])
     kinds = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
-    assert kinds.count("QLinearConv") == 93 - in_float(report, file)
+    assert kinds.count("QLinearConv") == 53 - in_float(report, file)
 
 
 def test_the_fused_graph_is_quantised_too_and_equals_the_loop(int8_bundle: Path) -> None:
@@ -112,7 +112,7 @@ def test_it_is_checked_against_the_network_on_pictures(
     assert check([str(target), "--checkpoint", str(biased_checkpoint)]) == 2
     assert "--pictures" in capsys.readouterr().err
     assert check([str(target), "--checkpoint", str(biased_checkpoint), *options]) == 0
-    assert capsys.readouterr().out.count("no layer of 93 departs") == 2
+    assert capsys.readouterr().out.count("no layer of 53 departs") == 2
 
 
 def test_nvidia_s_builder_takes_the_quantised_layers_as_such(
@@ -130,7 +130,7 @@ def test_nvidia_s_builder_takes_the_quantised_layers_as_such(
     for name, identity in builder.identities(config).items():
         proof = builder.build(identity)[0].proof
         file = {"predictor": GRAPHS[0], "step": GRAPHS[1]}[name]
-        assert proof.quantized == 93 - in_float(report, file)
+        assert proof.quantized == 53 - in_float(report, file)
 
 
 class Search:
