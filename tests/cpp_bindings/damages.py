@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -47,6 +48,16 @@ def _cut(file: str) -> Callable[[Path], object]:
     return cut
 
 
+def _overdo_the_second_pass(bundle: Path) -> None:
+    path = bundle / "tables.json"
+    tables = json.loads(path.read_text())
+    tables["presets"]["distortion"]["second_pass"] = 1.5
+    path.write_text(json.dumps(tables))
+    data = path.read_bytes()
+    entry = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    edit_manifest(bundle, lambda m: m["files"].update({path.name: entry}))  # type: ignore[attr-defined]
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "newer": lambda bundle: edit_manifest(bundle, lambda m: m.update(format=2)),
     "no format": lambda bundle: edit_manifest(bundle, lambda m: m.pop("format")),
@@ -55,5 +66,6 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "no preset": lambda bundle: edit_manifest(bundle, lambda m: m.update(default_preset="none")),
     "graph cut short": _cut("predictor.onnx"),
     "tables cut short": _cut("tables.json"),
+    "second pass of more than all": _overdo_the_second_pass,
     "gone": lambda bundle: (bundle / "denoiser_step.onnx").unlink(),
 }

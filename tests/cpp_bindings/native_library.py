@@ -29,6 +29,7 @@ class Options(ctypes.Structure):
         ("samples", ctypes.c_int64),
         ("seed", ctypes.c_uint64),
         ("preset", ctypes.c_char_p),
+        ("self_ensemble", ctypes.c_int64),
     )
 
 
@@ -128,14 +129,17 @@ class NativeSession:
         samples: int | None = None,
         seed: int = 0,
         preset: str | None = None,
+        self_ensemble: int | None = None,
+        struct_size: int = ctypes.sizeof(Options),
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """The picture and the spread of its samples."""
+        """The picture and the spread of its samples; ``struct_size`` is the caller's header's."""
         options = Options(
-            ctypes.sizeof(Options),
+            struct_size,
             FROM_PRESET if steps is None else steps,
             FROM_PRESET if samples is None else samples,
             seed,
             None if preset is None else preset.encode(),
+            FROM_PRESET if self_ensemble is None else self_ensemble,
         )
         return self._library.deblur(self.handle, image, options)
 

@@ -135,3 +135,13 @@ def test_numbers_that_are_not_finite_are_refused_in_the_same_words(
     with library.open(bundle) as native, pytest.raises(LibraryError) as got:
         native.deblur(image, steps=0)
     assert str(got.value) == str(expected.value)
+
+
+def test_a_self_ensemble_that_is_neither_yes_nor_no_is_refused(
+    library: Library, small_bundle: Path
+) -> None:
+    with (
+        library.open(small_bundle) as session,
+        pytest.raises(LibraryError, match="got self_ensemble 7; wanted is 0, 1 or DVSR_FROM_PRE"),
+    ):
+        session.deblur(np.zeros((1, 1, 3), np.uint8), self_ensemble=7)

@@ -63,6 +63,24 @@ def test_every_preset_agrees(
     check_same(got, python.deblur(image, preset=preset))
 
 
+@pytest.mark.parametrize(("preset", "turns"), [("realtime", 1), ("distortion", 0)])
+def test_what_is_said_of_the_self_ensemble_overrides_the_preset(
+    native: NativeSession, python: runtime.Session, photograph: Image, preset: str, turns: int
+) -> None:
+    image = np.ascontiguousarray(photograph[:17, :31])
+    got, _ = native.deblur(image, preset=preset, samples=3, self_ensemble=turns)
+    check_same(got, python.deblur(image, preset=preset, samples=3, self_ensemble=bool(turns)))
+
+
+def test_what_an_older_header_does_not_have_is_not_read(
+    native: NativeSession, photograph: Image
+) -> None:
+    image = np.ascontiguousarray(photograph[:17, :31])
+    options = {"preset": "realtime", "samples": 3}
+    older = native.deblur(image, **options, self_ensemble=1, struct_size=40)
+    assert np.array_equal(older[0], native.deblur(image, **options)[0])
+
+
 def test_the_predictor_alone_agrees(
     native: NativeSession, python: runtime.Session, photograph: Image
 ) -> None:

@@ -46,19 +46,21 @@ typedef struct dvsr_image {
 #define DVSR_IMAGE_INIT \
     { sizeof(dvsr_image), NULL, 0, 0, 3, 0 }
 
-/* For steps and samples: what the preset says. */
+/* For steps, samples and self_ensemble: what the preset says. */
 #define DVSR_FROM_PRESET INT64_MIN
 
-/* How to deblur one picture. preset NULL: the bundle's default one. */
+/* How to deblur one picture. preset NULL: the bundle's default one. self_ensemble 1 draws each of
+ * several samples on the picture turned another way, 0 does not. */
 typedef struct dvsr_options {
     size_t struct_size;
     int64_t steps;
     int64_t samples;
     uint64_t seed;
     const char* preset;
+    int64_t self_ensemble;
 } dvsr_options;
 #define DVSR_OPTIONS_INIT \
-    { sizeof(dvsr_options), DVSR_FROM_PRESET, DVSR_FROM_PRESET, 0, NULL }
+    { sizeof(dvsr_options), DVSR_FROM_PRESET, DVSR_FROM_PRESET, 0, NULL, DVSR_FROM_PRESET }
 
 /* Milliseconds of the call that ended last. */
 typedef struct dvsr_timings {
