@@ -95,9 +95,9 @@ dvsr::Options options_of(const dvsr_options* given) {
     }
     if (known.self_ensemble != DVSR_FROM_PRESET) {
         if (known.self_ensemble != 0 && known.self_ensemble != 1) {
-            throw dvsr::Error(dvsr::ErrorKind::option,
-                              "got self_ensemble " + std::to_string(known.self_ensemble) +
-                                  "; wanted is 0, 1 or DVSR_FROM_PRESET");
+            throw dvsr::Error(dvsr::ErrorKind::option, "got self_ensemble " +
+                                                           std::to_string(known.self_ensemble) +
+                                                           "; wanted is 0, 1 or DVSR_FROM_PRESET");
         }
         options.self_ensemble = known.self_ensemble == 1;
     }
