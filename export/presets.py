@@ -26,7 +26,7 @@ class PresetConfig:
     samples: int
     sampler: SamplerConfig
     self_ensemble: bool = False
-    second_pass: float = 0.0
+    strength: float = 1.0
 
 
 # Where samplers that begin with the predictor's guess begin: noise of a standard deviation of 0.22
@@ -42,11 +42,11 @@ PRESETS: dict[str, PresetConfig] = {
     ),
     "distortion": PresetConfig(
         "10 steps from the predictor's guess, 8 samples of the picture turned 8 ways averaged, "
-        "and a second pass",
+        "and a fifth more of what they change",
         8,
         _FROM_THE_GUESS,
         self_ensemble=True,
-        second_pass=0.25,
+        strength=1.2,
     ),
     "paper-sa": PresetConfig(
         "10 steps from pure noise on the paper's schedule, 8 samples averaged",
@@ -100,5 +100,5 @@ def _compile(config: PresetConfig, prediction: Prediction) -> Preset:
         table.start,
         rows,
         config.self_ensemble,
-        config.second_pass,
+        config.strength,
     )

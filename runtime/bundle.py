@@ -102,9 +102,8 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
 class Preset(msgspec.Struct, frozen=True):
     """A named way to sample: the recipe, the number of samples averaged, and the compiled rows.
 
-    With ``self_ensemble`` the samples are drawn on the picture turned (:mod:`runtime.turns`);
-    ``second_pass`` is the share, 0 to 1, that is added of what the predictor finds on their mean
-    (:mod:`runtime.passes`).
+    With ``self_ensemble`` the samples are drawn on the picture turned (:mod:`runtime.turns`); what
+    they change in it is multiplied by ``strength``, above 0 and at most 2 (:mod:`runtime.answer`).
     """
 
     summary: str
@@ -113,7 +112,7 @@ class Preset(msgspec.Struct, frozen=True):
     start: float
     rows: tuple[tuple[float, ...], ...]
     self_ensemble: bool = False
-    second_pass: float = 0.0
+    strength: float = 1.0
 
     @property
     def table(self) -> Table:
@@ -217,9 +216,9 @@ def _read_tables(directory: Path) -> Tables:
             raise BundleError(
                 f"{path}: preset '{name}' has a row that is not {len(COLUMNS)} numbers"
             )
-        if not 0.0 <= preset.second_pass <= 1.0:
+        if not 0.0 < preset.strength <= 2.0:
             raise BundleError(
-                f"{path}: preset '{name}' has a second pass that is not a share from 0 to 1"
+                f"{path}: preset '{name}' has a strength that is not above 0 and at most 2"
             )
     return tables
 

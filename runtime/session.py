@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.answer import answer_with
 from runtime.bundle import Bundle, Preset, open_bundle
 from runtime.device_images import DeviceImages
 from runtime.engines import ENGINES, GraphMode, Request, choose_engine, open_engine
 from runtime.errors import OptionError
-from runtime.intake import as_images, check_out, for_networks, padded
+from runtime.intake import as_images, check_out, for_networks
 from runtime.loop import Stopwatch, merge_stages
 from runtime.noise import check_seed
-from runtime.passes import answer_in_passes
 from runtime.placement import Placement
 from runtime.samplers import Table, compile_table, with_steps
 
@@ -192,10 +192,10 @@ class Session:
         the bundle (None: its default); ``steps`` (0 to 500; 0 is the predictor's picture alone) and
         ``samples`` (averaged) override it. With ``self_ensemble`` (None: the preset's) each of
         several samples is drawn on the picture turned another way, which brings their mean closer
-        to the sharp picture (:mod:`runtime.turns`); a preset may also ask for a second pass over
-        that mean (:mod:`runtime.passes`). The same ``seed`` gives the same picture, in a batch or
-        alone. With ``bgr`` colours come and go in OpenCV's order. The picture is written into
-        ``out`` where that is given, and ``out`` returned.
+        to the sharp picture (:mod:`runtime.turns`); a preset may also make what they
+        change stronger (:mod:`runtime.answer`). The same ``seed`` gives the same picture, in a
+        batch or alone. With ``bgr`` colours come and go in OpenCV's order. The picture is written
+        into ``out`` where that is given, and ``out`` returned.
 
         With ``return_std`` also returns the standard deviation of the samples, float32 of the
         picture's shape, in grey levels; with ``return_samples`` also the samples, uint8
@@ -225,12 +225,11 @@ class Session:
                 target=replace(target, bgr=bgr) if isinstance(target, DeviceImages) else None,
             )
             height, width = images.shape[1:3]
-            result = answer_in_passes(
+            result = answer_with(
                 request,
                 partial(self._placement.answer, buffers=buffers),
-                lambda found: padded(found[:, :height, :width], multiple, buffers),
                 turned=turns,
-                second_pass=chosen.second_pass,
+                strength=chosen.strength,
             )
             picture, *others = (
                 None if part is None else _presented(part, height, width, bgr=bgr, single=single)

@@ -43,8 +43,8 @@ class Evaluation(msgspec.Struct, frozen=True):
     ``sha256`` is that of a bundle's manifest, which holds the checksums of its other files, or of
     the checkpoint. ``not_measured`` says of each metric left out why. ``niqe_parameters`` is the
     sha256 of the file with NIQE's natural model: values under another one don't compare.
-    ``self_ensemble`` says whether several samples were drawn on the turned picture, ``second_pass``
-    which share of a second correction was added.
+    ``self_ensemble`` says whether several samples were drawn on the turned picture, ``strength`` by
+    what their change was multiplied.
     """
 
     made_by: str
@@ -62,7 +62,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     scores: tuple[Score, ...]
     niqe_parameters: str | None = None
     self_ensemble: bool = False
-    second_pass: float = 0.0
+    strength: float = 1.0
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def describe(
         scores=scores,
         niqe_parameters=checksum_of(arguments.niqe_parameters),
         self_ensemble=preset.self_ensemble,
-        second_pass=preset.second_pass,
+        strength=preset.strength,
     )
 
 

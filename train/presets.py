@@ -22,12 +22,12 @@ def compile_preset(
     prediction: Prediction,
     *,
     self_ensemble: bool = False,
-    second_pass: float = 0.0,
+    strength: float = 1.0,
 ) -> Preset:
     """A preset with its table, for a network that predicts ``prediction``."""
     table = compile_table(sampler, prediction)
     rows = tuple(tuple(float(value) for value in row) for row in table.rows)
-    return Preset(summary, samples, sampler, table.start, rows, self_ensemble, second_pass)
+    return Preset(summary, samples, sampler, table.start, rows, self_ensemble, strength)
 
 
 def write_presets(directory: Path, presets: Mapping[str, Preset]) -> Bundle:

@@ -78,7 +78,7 @@ def check_circumstances(output: Path, wanted: Circumstances) -> None:
 def to_presets(chosen: Mapping[str, Point], bundle: Bundle) -> dict[str, Preset]:
     """The recommended points as presets of ``bundle``, by name.
 
-    Self-ensemble and second pass stay as they were: the sweep does not try them.
+    Self-ensemble and strength stay as they were: the sweep does not try them.
     """
     presets = {}
     for name, point in chosen.items():
@@ -89,7 +89,7 @@ def to_presets(chosen: Mapping[str, Point], bundle: Bundle) -> dict[str, Preset]
             point.sampler,
             bundle.manifest.prediction,
             self_ensemble=before is not None and before.self_ensemble,
-            second_pass=0.0 if before is None else before.second_pass,
+            strength=1.0 if before is None else before.strength,
         )
     return presets
 

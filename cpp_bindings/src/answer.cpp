@@ -174,7 +174,7 @@ void run_turned(const Plan& plan, const ImageView& blurred, const Target& target
         }
         const std::int64_t count = (plan.samples - turn + kTurns - 1) / kTurns;
         Timings part_times;
-        run({plan.table, count, plan.seed, false, 0.0, plan.held_bytes + size + mean.held_bytes()},
+        run({plan.table, count, plan.seed, false, 1.0, plan.held_bytes + size + mean.held_bytes()},
             {picture.values.data(), picture.height_px, picture.width_px, 3, 3 * picture.width_px},
             part, opened, part_times);
         add(part_times, times);
@@ -197,29 +197,36 @@ void run_once(const Plan& plan, const ImageView& blurred, const Target& target,
     (plan.turns ? run_turned : run)(plan, blurred, target, opened, times);
 }
 
-/// Add a share of what the predictor, on as many turns, finds on the result of the first pass.
-void run_again(const Plan& plan, const MutableImageView& sharp, const Opened& opened,
-               Timings& times) {
+/// The same, and what is changed in the picture multiplied by the plan's strength.
+void run_stronger(const Plan& plan, const ImageView& blurred, const Target& target,
+                  const Opened& opened, Timings& times) {
     const Stopwatch watch(times.total_ms);
-    static const Table predictor_alone;
-    const ImageView first{sharp.data, sharp.height_px, sharp.width_px, 3, sharp.row_bytes};
-    Raster<std::uint8_t> second(sharp.height_px, sharp.width_px);
+    const MutableImageView& sharp = target.sharp;
     const std::int64_t row_samples = 3 * sharp.width_px;
+    // Not into `sharp`, which may be the blurred picture.
+    Raster<std::uint8_t> result(sharp.height_px, sharp.width_px);
+    Plan held = plan;
+    held.held_bytes += row_samples * sharp.height_px;
     Timings part;
-    run_once({predictor_alone, std::min(kTurns, plan.samples), plan.seed, plan.turns, 0.0,
-              row_samples * sharp.height_px},
-             first, {{second.values.data(), second.height_px, second.width_px, 3, row_samples}, {}},
-             opened, part);
+    run_once(
+        held, blurred,
+        {{result.values.data(), result.height_px, result.width_px, 3, row_samples}, target.spread},
+        opened, part);
     add(part, times);
-    const std::uint8_t* found = second.values.data();
+    const std::uint8_t* found = result.values.data();
     for (std::int64_t row = 0; row < sharp.height_px; ++row) {
-        std::uint8_t* level = sharp.data + row * sharp.row_bytes;
+        const std::uint8_t* before = blurred.data + row * blurred.row_bytes;
+        std::uint8_t* after = sharp.data + row * sharp.row_bytes;
         for (std::int64_t at = 0; at < row_samples; ++at) {
-            const double from = level[at];
-            const double to = *found++;
-            // Between the two, so that it stays within 0 and 255.
-            level[at] =
-                static_cast<std::uint8_t>(std::nearbyint(from + plan.second_pass * (to - from)));
+            const double from = before[at];
+            const double stronger = from + plan.strength * (*found++ - from);
+            after[at] = static_cast<std::uint8_t>(std::clamp(std::nearbyint(stronger), 0.0, 255.0));
+        }
+    }
+    if (target.spread) {
+        float* spread = target.spread();
+        for (std::int64_t at = 0; at < row_samples * sharp.height_px; ++at) {
+            spread[at] *= static_cast<float>(plan.strength);
         }
     }
 }
@@ -233,10 +240,7 @@ Timings answer(const Plan& plan, const ImageView& blurred, const MutableImageVie
         target.spread = [=] { return spread; };
     }
     Timings times;
-    run_once(plan, blurred, target, opened, times);
-    if (plan.second_pass > 0.0) {
-        run_again(plan, sharp, opened, times);
-    }
+    (plan.strength == 1.0 ? run_once : run_stronger)(plan, blurred, target, opened, times);
     return times;
 }
 

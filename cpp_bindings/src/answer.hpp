@@ -19,7 +19,7 @@ struct Plan {
     std::int64_t samples;
     std::uint64_t seed;
     bool turns;                   ///< the picture is turned another way for each sample
-    double second_pass = 0.0;     ///< the share of a second correction that is added
+    double strength = 1.0;        ///< what is changed is multiplied by it
     std::int64_t held_bytes = 0;  ///< of the host's memory, by the caller until it is answered
 };
 

@@ -44,8 +44,7 @@ struct Preset {
     Sampler sampler;
     Table table;
     bool self_ensemble = false;  ///< samples are drawn on the picture turned
-    /// The share, 0 to 1, that is added of what the predictor finds on their mean.
-    double second_pass = 0.0;
+    double strength = 1.0;       ///< what they change in it is multiplied by it
 };
 
 /// What decides whether a picture is cut into tiles, and how.

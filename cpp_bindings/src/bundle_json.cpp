@@ -108,10 +108,10 @@ Preset parse_preset(const JsonReader& reader, const fs::path& path, const std::s
         preset.table.rows.push_back(parse_row(row, path, name));
     }
     preset.self_ensemble = reader.has("self_ensemble") && reader.at("self_ensemble").boolean();
-    preset.second_pass = reader.has("second_pass") ? reader.at("second_pass").number() : 0.0;
-    if (preset.second_pass < 0.0 || preset.second_pass > 1.0) {
+    preset.strength = reader.has("strength") ? reader.at("strength").number() : 1.0;
+    if (!(preset.strength > 0.0 && preset.strength <= 2.0)) {
         refuse(path.string() + ": preset '" + name +
-               "' has a second pass that is not a share from 0 to 1");
+               "' has a strength that is not above 0 and at most 2");
     }
     return preset;
 }

@@ -8,7 +8,7 @@
 
 namespace {
 
-/// A predictor that finds 40 grey levels missing, each time.
+/// A predictor that adds 40 grey levels.
 class Brightener final : public dvsr::Engine {
 public:
     std::string name() const override { return "brightener"; }
@@ -21,15 +21,15 @@ public:
               const FloatRow&, dvsr::Planes&, dvsr::Planes&) override {}
 };
 
-/// The grey level that 100 becomes, the same all over.
-int brightened(double second_pass, bool turns) {
+/// The grey level that 100 becomes, the same all over, in place.
+int brightened(double strength, bool turns) {
     const SmallBundle files;
     const dvsr::Opened opened{dvsr::open_bundle(files.path()), std::nullopt,
                               std::make_unique<Brightener>(),
                               std::make_unique<dvsr::NoiseFields>(0), "brightener"};
     const dvsr::Table predictor_alone;
     std::vector<std::uint8_t> picture(3 * 5 * 7, 100);
-    dvsr::answer({predictor_alone, 3, 0, turns, second_pass}, {picture.data(), 5, 7, 3, 21},
+    dvsr::answer({predictor_alone, 3, 0, turns, strength}, {picture.data(), 5, 7, 3, 21},
                  {picture.data(), 5, 7, 3, 21}, nullptr, opened);
     for (const std::uint8_t level : picture) {
         CHECK(level == picture.front());
@@ -39,10 +39,11 @@ int brightened(double second_pass, bool turns) {
 
 }  // namespace
 
-TEST_CASE("a share of the second correction is added") {
+TEST_CASE("a strength multiplies what is changed, and what leaves the range is clipped") {
     for (const bool turns : {false, true}) {
-        CHECK(brightened(0.0, turns) == 140);
-        CHECK(brightened(0.25, turns) == 150);
-        CHECK(brightened(1.0, turns) == 180);
+        CHECK(brightened(0.5, turns) == 120);
+        CHECK(brightened(1.0, turns) == 140);
+        CHECK(brightened(1.2, turns) == 148);
+        CHECK(brightened(4.0, turns) == 255);
     }
 }

@@ -179,13 +179,13 @@ TEST_CASE("steps of another recipe are not mistaken for this one's") {
     expect_error(ErrorKind::option, "pair (2), triple (3)", [&] { bundle.table("pair", &three); });
 }
 
-TEST_CASE("a preset's second pass is none where it is left out, and a share otherwise") {
+TEST_CASE("a preset's strength is 1 where it is left out, and in its range otherwise") {
     const SmallBundle files;
-    CHECK(dvsr::open_bundle(files.path()).presets.at("pair").second_pass == 0.0);
-    files.edit("tables.json", "\"pair\": {", "\"pair\": {\"second_pass\": 0.25, ");
-    CHECK(dvsr::open_bundle(files.path()).presets.at("pair").second_pass == 0.25);
-    files.edit("tables.json", "\"second_pass\": 0.25", "\"second_pass\": 1.5");
-    expect_refused(files, "preset 'pair' has a second pass that is not a share from 0 to 1");
+    CHECK(dvsr::open_bundle(files.path()).presets.at("pair").strength == 1.0);
+    files.edit("tables.json", "\"pair\": {", "\"pair\": {\"strength\": 1.25, ");
+    CHECK(dvsr::open_bundle(files.path()).presets.at("pair").strength == 1.25);
+    files.edit("tables.json", "\"strength\": 1.25", "\"strength\": 2.5");
+    expect_refused(files, "preset 'pair' has a strength that is not above 0 and at most 2");
 }
 
 TEST_CASE("a preset's self-ensemble is off where it is left out, and true or false otherwise") {

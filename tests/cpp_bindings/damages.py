@@ -48,10 +48,10 @@ def _cut(file: str) -> Callable[[Path], object]:
     return cut
 
 
-def _overdo_the_second_pass(bundle: Path) -> None:
+def _overdo_the_strength(bundle: Path) -> None:
     path = bundle / "tables.json"
     tables = json.loads(path.read_text())
-    tables["presets"]["distortion"]["second_pass"] = 1.5
+    tables["presets"]["distortion"]["strength"] = 2.5
     path.write_text(json.dumps(tables))
     data = path.read_bytes()
     entry = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -66,6 +66,6 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "no preset": lambda bundle: edit_manifest(bundle, lambda m: m.update(default_preset="none")),
     "graph cut short": _cut("predictor.onnx"),
     "tables cut short": _cut("tables.json"),
-    "second pass of more than all": _overdo_the_second_pass,
+    "too strong": _overdo_the_strength,
     "gone": lambda bundle: (bundle / "denoiser_step.onnx").unlink(),
 }

@@ -61,6 +61,16 @@ def test_a_turned_picture_is_handed_over_contiguous(
     assert engine.requests[0].images.flags.c_contiguous
 
 
+def test_a_self_ensemble_is_handed_over_turn_by_turn(
+    open_with: Callable[..., Session], image: Image
+) -> None:
+    engine = WholeLoop(96)
+    open_with(engine).deblur(image, steps=1, samples=10, self_ensemble=True)
+    assert [request.samples for request in engine.requests] == [2, 2, 1, 1, 1, 1, 1, 1]
+    assert [request.images.shape[1:3] for request in engine.requests] == 4 * [(64, 96), (96, 64)]
+    assert all(request.images.flags.c_contiguous for request in engine.requests)
+
+
 def test_a_batch_that_does_not_fit_is_handed_over_one_by_one(
     open_with: Callable[..., Session], image: Image
 ) -> None:

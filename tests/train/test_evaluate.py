@@ -38,14 +38,14 @@ def test_the_result_files_hold_the_circumstances_and_every_picture(
 
 
 @pytest.mark.parametrize(("preset", "turned"), [("distortion", True), ("balanced", False)])
-def test_the_result_file_says_how_often_the_networks_saw_a_picture(
+def test_the_result_file_says_how_samples_were_drawn_and_made_stronger(
     pairs: Path, small_bundle: Path, tmp_path: Path, preset: str, turned: bool
 ) -> None:
     result = tmp_path / "r.json"
     options = ["--preset", preset, "--at", "0x2", "--metrics", "--pictures", "1"]
     assert main([str(small_bundle), str(pairs), *options, "--json", str(result)]) == 0
     content = json.loads(result.read_text())
-    assert (content["self_ensemble"], content["second_pass"] > 0) == (turned, turned)
+    assert (content["self_ensemble"], content["strength"] > 1) == (turned, turned)
 
 
 def test_sharp_pictures_alone_are_refused(

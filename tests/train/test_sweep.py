@@ -35,7 +35,7 @@ def test_the_command_draws_recommends_and_writes_presets(
         assert presets[name].sampler.steps == record["recommended"][name]["steps"] == 2
     assert "paper-sa" in presets
     assert {name for name, preset in presets.items() if preset.self_ensemble} == {"distortion"}
-    assert {name for name, preset in presets.items() if preset.second_pass} == {"distortion"}
+    assert {name for name, preset in presets.items() if preset.strength > 1} == {"distortion"}
     if "not drawn" not in capsys.readouterr().out:
         assert read_image(output / PICTURE).size > 0
     # Writing presets changes the bundle's manifest, but not what was measured.

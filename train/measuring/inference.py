@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from runtime.answer import answer_with
 from runtime.buffers import Buffers
 from runtime.bundle import Preset, open_bundle, sha256
 from runtime.engines import Request, Result
@@ -19,7 +20,6 @@ from runtime.errors import OptionError
 from runtime.images import check_image, from_model, to_model
 from runtime.intake import padded
 from runtime.noise import check_seed
-from runtime.passes import answer_in_passes
 from runtime.samplers import compile_table, with_steps
 from train.checkpoint import load_model
 from train.measuring.sampling import draw_residuals
@@ -105,19 +105,16 @@ class CheckpointSession:
         if wanted < 1:
             raise OptionError(f"got {wanted} samples; wanted is at least 1")
         height, width = image.shape[:2]
-        result = answer_in_passes(
-            Request(self._framed(image[None]), table, wanted, seed, want_std=True),
+        whole = padded(image[None], self._multiple_px, Buffers())
+        result = answer_with(
+            Request(whole, table, wanted, seed, want_std=True),
             self._answer,
-            lambda found: self._framed(found[:, :height, :width]),
             turned=chosen.self_ensemble,
-            second_pass=chosen.second_pass,
+            strength=chosen.strength,
         )
         assert result.images is not None, "it has no target to go to"
         assert result.std is not None, "it was asked for"
         return result.images[0, :height, :width], result.std[0, :height, :width]
-
-    def _framed(self, images: Image) -> Image:
-        return padded(images, self._multiple_px, Buffers())
 
     def _answer(self, request: Request) -> Result:
         assert isinstance(request.images, np.ndarray)
