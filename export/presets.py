@@ -10,10 +10,10 @@ from runtime.bundle import Preset
 from runtime.samplers import (
     Prediction,
     SamplerConfig,
-    compile_table,
     guess_sampler,
     paper_sampler,
 )
+from train.presets import compile_preset
 
 DEFAULT_PRESET = "balanced"
 
@@ -91,14 +91,11 @@ def _moved(config: PresetConfig, closer: float) -> PresetConfig:
 
 
 def _compile(config: PresetConfig, prediction: Prediction) -> Preset:
-    table = compile_table(config.sampler, prediction)
-    rows = tuple(tuple(float(value) for value in row) for row in table.rows)
-    return Preset(
+    return compile_preset(
         config.summary,
         config.samples,
         config.sampler,
-        table.start,
-        rows,
-        config.self_ensemble,
-        config.strength,
+        prediction,
+        self_ensemble=config.self_ensemble,
+        strength=config.strength,
     )

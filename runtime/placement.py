@@ -123,15 +123,17 @@ class Placement:
             return _portion_of(self._engine, request, multiple_px)
         if bytes_per_px is None:
             return Portion(1, 1)
+        # What the host holds takes nothing of a GPU's memory.
+        held_bytes = 0 if self._on_gpu else request.held_bytes
         return portion_that_fits(
-            self._available_bytes(request.held_bytes),
+            self._available_bytes(held_bytes),
             count,
             request.samples,
             height,
             width,
             bytes_per_px=bytes_per_px,
             multiple_px=multiple_px,
-            held_bytes=0 if self._on_gpu else request.held_bytes,
+            held_bytes=held_bytes,
         )
 
     def _available_bytes(self, held_bytes: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,12 @@ from runtime.engines import ENGINES, Engine
 from runtime.engines.registry import Kind
 
 OpenWith = Callable[..., Session]
+
+
+@pytest.fixture(scope="module")
+def session(small_bundle: Path) -> Session:
+    """The small bundle on the processor."""
+    return Session(small_bundle, engine="onnx-cpu")
 
 
 @pytest.fixture

@@ -26,11 +26,6 @@ GREY = np.full((1, 8, 8, 3), 100, np.uint8)
 
 
 @pytest.fixture(scope="module")
-def session(small_bundle: Path) -> Session:
-    return Session(small_bundle, engine="onnx-cpu")
-
-
-@pytest.fixture(scope="module")
 def crop(photograph: Image) -> Image:
     return photograph[40:93, 180:251]
 

@@ -16,11 +16,6 @@ Image = NDArray[np.uint8]
 
 
 @pytest.fixture(scope="module")
-def session(small_bundle: Path) -> Session:
-    return Session(small_bundle, engine="onnx-cpu")
-
-
-@pytest.fixture(scope="module")
 def crop(photograph: Image) -> Image:
     return photograph[40:104, 180:252]
 

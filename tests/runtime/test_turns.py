@@ -19,11 +19,6 @@ PICTURE = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
 
 
 @pytest.fixture(scope="module")
-def session(small_bundle: Path) -> Session:
-    return Session(small_bundle, engine="onnx-cpu")
-
-
-@pytest.fixture(scope="module")
 def crop(photograph: Image) -> Image:
     return photograph[40:104, 180:268]
 

@@ -196,12 +196,10 @@ def average_warps(
     open_px = speed.sum() * (spans[0, 1] - spans[0, 0])
     count = int(np.clip(np.ceil(open_px), 1, _MOST_WARPS // len(spans)))
     times = moments(spans, np.full(len(spans), count))
-    x, y = positions_at(path, times).T
-    angle = positions_at(roll, times)
     total = np.zeros_like(light)
-    for index in range(len(times)):
-        pose = cv2.getRotationMatrix2D(axis_px, float(np.degrees(angle[index])), 1.0)
-        pose[:, 2] += (x[index], y[index])
+    for x, y, angle in positions_at(np.column_stack([path, roll]), times):
+        pose = cv2.getRotationMatrix2D(axis_px, float(np.degrees(angle)), 1.0)
+        pose[:, 2] += (x, y)
         total += cv2.warpAffine(
             light, pose, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
         )

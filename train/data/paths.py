@@ -68,12 +68,9 @@ def moments(spans: Spans, counts: NDArray[np.int64]) -> Path:
 
 
 def positions_at(path: Path, times: Path) -> Path:
-    """Where ``path`` (n, ...) is at ``times`` (m,) in [0, 1], linearly between its points."""
-    at = times * (len(path) - 1.0)
-    before = np.clip(np.floor(at).astype(int), 0, len(path) - 2)
-    share = (at - before).reshape(-1, *(1,) * (path.ndim - 1))
-    position: Path = (1.0 - share) * path[before] + share * path[before + 1]
-    return position
+    """Where ``path`` (n, k) is at ``times`` (m,) in [0, 1], linearly between its points: (m, k)."""
+    known = np.linspace(0.0, 1.0, len(path))
+    return np.stack([np.interp(times, known, column) for column in path.T], axis=1)
 
 
 def shake_path(

@@ -23,11 +23,6 @@ Image = NDArray[np.uint8]
 SETTINGS = Settings(steps=0)
 
 
-@pytest.fixture(scope="module")
-def session(small_bundle: Path) -> Session:
-    return Session(small_bundle, engine="onnx-cpu")
-
-
 @pytest.fixture
 def jobs(tmp_path: Path, photograph: Image) -> tuple[Job, ...]:
     (tmp_path / "in" / "deep").mkdir(parents=True)
