@@ -48,6 +48,12 @@ def build_parser() -> argparse.ArgumentParser:
         default=default.self_ensemble,
         help="draw each sample on the picture turned another way (default: the preset's)",
     )
+    parser.add_argument(
+        "--strength",
+        type=float,
+        metavar="FACTOR",
+        help="multiply what is changed in the picture by this, up to 2 (default: the preset's)",
+    )
     parser.add_argument("--seed", type=int, default=default.seed, help="same seed, same picture")
     parser.add_argument("--preset", help="a sampling preset of the bundle")
     parser.add_argument("--bundle", help="bundle directory, or the name of a shipped bundle")
@@ -95,6 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
         steps=arguments.steps,
         samples=arguments.samples,
         self_ensemble=arguments.self_ensemble,
+        strength=arguments.strength,
         seed=arguments.seed,
         comparison=arguments.compare,
         std=arguments.std,

@@ -36,7 +36,7 @@ def answer_with(request: Request, answer: Answer, *, turned: bool, strength: flo
         raise OptionError(
             "got pictures on a GPU for a self-ensemble or a strength, which the host does: copy "
             "them there first, with .cpu() in torch or cupy.asnumpy(), and name no out= on the "
-            "GPU, or take a preset of strength 1 and give self_ensemble=False"
+            "GPU, or give strength=1 and self_ensemble=False"
         )
     result = answer_turned(request, answer) if turned else answer(request)
     if strength == 1.0:

@@ -29,6 +29,7 @@ TABLES = "tables.json"
 REPORT = "report.json"
 SHIPPED = Path(__file__).with_name("bundles")
 DEFAULT = "tiny"
+MAX_STRENGTH = 2.0
 
 T = TypeVar("T")
 
@@ -216,9 +217,10 @@ def _read_tables(directory: Path) -> Tables:
             raise BundleError(
                 f"{path}: preset '{name}' has a row that is not {len(COLUMNS)} numbers"
             )
-        if not 0.0 < preset.strength <= 2.0:
+        if not 0.0 < preset.strength <= MAX_STRENGTH:
             raise BundleError(
-                f"{path}: preset '{name}' has a strength that is not above 0 and at most 2"
+                f"{path}: preset '{name}' has a strength that is not above 0 and at most "
+                f"{MAX_STRENGTH:g}"
             )
     return tables
 

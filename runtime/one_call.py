@@ -91,6 +91,7 @@ def deblur(
     steps: int | None = None,
     samples: int | None = None,
     self_ensemble: bool | None = None,
+    strength: float | None = None,
     seed: int = 0,
     preset: str | None = None,
     bundle: str | Path | None = None,
@@ -105,15 +106,17 @@ def deblur(
     :meth:`Session.deblur` in one call: the session stays open for the next call with the same
     ``bundle`` and ``engine``. Raises ImageError, OptionError, BundleError and EngineError.
     """
-    return _SESSIONS.get(bundle, engine).deblur(  # type: ignore[call-overload]
-        image,
-        steps=steps,
-        samples=samples,
-        self_ensemble=self_ensemble,
-        seed=seed,
-        preset=preset,
-        return_std=return_std,
-        return_samples=return_samples,
-        bgr=bgr,
-        out=out,
+    sampling: Sampling = {
+        "steps": steps,
+        "samples": samples,
+        "self_ensemble": self_ensemble,
+        "strength": strength,
+        "seed": seed,
+        "preset": preset,
+        "bgr": bgr,
+        "out": out,
+    }
+    session = _SESSIONS.get(bundle, engine)
+    return session.deblur(  # type: ignore[call-overload]
+        image, return_std=return_std, return_samples=return_samples, **sampling
     )

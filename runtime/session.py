@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.answer import answer_with
-from runtime.bundle import Bundle, Preset, open_bundle
+from runtime.bundle import MAX_STRENGTH, Bundle, Preset, open_bundle
 from runtime.device_images import DeviceImages
 from runtime.engines import ENGINES, GraphMode, Request, choose_engine, open_engine
 from runtime.errors import OptionError
@@ -38,6 +38,7 @@ class Sampling(TypedDict, total=False):
     steps: int | None
     samples: int | None
     self_ensemble: bool | None
+    strength: float | None
     seed: int
     preset: str | None
     bgr: bool
@@ -177,6 +178,7 @@ class Session:
         steps: int | None = None,
         samples: int | None = None,
         self_ensemble: bool | None = None,
+        strength: float | None = None,
         seed: int = 0,
         preset: str | None = None,
         return_std: bool = False,
@@ -192,10 +194,11 @@ class Session:
         the bundle (None: its default); ``steps`` (0 to 500; 0 is the predictor's picture alone) and
         ``samples`` (averaged) override it. With ``self_ensemble`` (None: the preset's) each of
         several samples is drawn on the picture turned another way, which brings their mean closer
-        to the sharp picture (:mod:`runtime.turns`); a preset may also make what they
-        change stronger (:mod:`runtime.answer`). The same ``seed`` gives the same picture, in a
-        batch or alone. With ``bgr`` colours come and go in OpenCV's order. The picture is written
-        into ``out`` where that is given, and ``out`` returned.
+        to the sharp picture (:mod:`runtime.turns`). What is changed in the picture is multiplied
+        by ``strength``, above 0 and at most 2 (None: the preset's; :mod:`runtime.answer`). The same
+        ``seed`` gives the same picture, in a batch or alone. With ``bgr`` colours come and go in
+        OpenCV's order. The picture is written into ``out`` where that is given, and ``out``
+        returned.
 
         With ``return_std`` also returns the standard deviation of the samples, float32 of the
         picture's shape, in grey levels; with ``return_samples`` also the samples, uint8
@@ -229,7 +232,7 @@ class Session:
                 request,
                 partial(self._placement.answer, buffers=buffers),
                 turned=turns,
-                strength=chosen.strength,
+                strength=choose_strength(chosen, strength),
             )
             picture, *others = (
                 None if part is None else _presented(part, height, width, bgr=bgr, single=single)
@@ -256,6 +259,18 @@ def choose_self_ensemble(preset: Preset, asked: bool | None) -> bool:
     if asked is not None and not isinstance(asked, bool | np.bool_):
         raise OptionError(f"got self_ensemble {asked!r}; wanted is True, False or None")
     return preset.self_ensemble if asked is None else bool(asked)
+
+
+def choose_strength(preset: Preset, asked: float | None) -> float:
+    """By how much what is changed is multiplied; raises OptionError for what is out of range."""
+    if asked is None:
+        return preset.strength
+    number = isinstance(asked, int | float | np.integer | np.floating)
+    if isinstance(asked, bool) or not number or not 0.0 < asked <= MAX_STRENGTH:
+        raise OptionError(
+            f"got strength {asked!r}; wanted is a number above 0 and at most {MAX_STRENGTH:g}"
+        )
+    return float(asked)
 
 
 def _presented(array: Any, height: int, width: int, *, bgr: bool, single: bool) -> Any:

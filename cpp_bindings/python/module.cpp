@@ -68,12 +68,13 @@ std::vector<std::uint8_t> packed(const Blurred& image) {
 nb::object deblur(const dvsr::Session& session, const Blurred& image,
                   std::optional<std::int64_t> steps, std::optional<std::int64_t> samples,
                   std::uint64_t seed, std::optional<std::string> preset,
-                  std::optional<bool> self_ensemble, bool return_std) {
+                  std::optional<bool> self_ensemble, std::optional<double> strength,
+                  bool return_std) {
     const std::vector<std::uint8_t> blurred = packed(image);
     const dvsr::ImageView view{blurred.data(), static_cast<std::int64_t>(image.shape(0)),
                                static_cast<std::int64_t>(image.shape(1)),
                                static_cast<std::int64_t>(image.shape(2))};
-    const dvsr::Options options{steps, samples, seed, std::move(preset), self_ensemble};
+    const dvsr::Options options{steps, samples, seed, std::move(preset), self_ensemble, strength};
     std::vector<std::uint8_t> sharp(blurred.size());
     std::vector<float> spread(return_std ? blurred.size() : 0);
     {
@@ -116,8 +117,8 @@ nb::dict timings(const dvsr::Session& session) {
 #define DVSR_DEBLUR_SIGNATURE(choice, result)                                                  \
     "def deblur(self, image: " DVSR_PICTURE                                                    \
     ", *, steps: int | None = None, samples: int | None = None, seed: int = 0, preset: str | " \
-    "None = None, self_ensemble: bool | None = None, return_std: typing.Literal" choice        \
-    ") -> " result
+    "None = None, self_ensemble: bool | None = None, strength: float | None = None, "          \
+    "return_std: typing.Literal" choice ") -> " result
 
 NB_MODULE(_dvsr, module) {
     module.doc() = "The C++ library dvsr: deblur pictures with a DvSR bundle.";
@@ -132,12 +133,14 @@ NB_MODULE(_dvsr, module) {
         // Twice the same, for two signatures: what is returned depends on return_std.
         .def("deblur", &deblur, nb::arg("image"), nb::kw_only(), nb::arg("steps") = nb::none(),
              nb::arg("samples") = nb::none(), nb::arg("seed") = 0, nb::arg("preset") = nb::none(),
-             nb::arg("self_ensemble") = nb::none(), nb::arg("return_std") = false,
+             nb::arg("self_ensemble") = nb::none(), nb::arg("strength") = nb::none(),
+             nb::arg("return_std") = false,
              nb::sig(DVSR_DEBLUR_SIGNATURE("[False] = False", DVSR_PICTURE)),
              "Deblur uint8 RGB (H, W, 3) of any size; returns uint8 RGB (H, W, 3).")
         .def("deblur", &deblur, nb::arg("image"), nb::kw_only(), nb::arg("steps") = nb::none(),
              nb::arg("samples") = nb::none(), nb::arg("seed") = 0, nb::arg("preset") = nb::none(),
-             nb::arg("self_ensemble") = nb::none(), nb::arg("return_std"),
+             nb::arg("self_ensemble") = nb::none(), nb::arg("strength") = nb::none(),
+             nb::arg("return_std"),
              nb::sig(DVSR_DEBLUR_SIGNATURE("[True]", "tuple[" DVSR_PICTURE ", " DVSR_SPREAD "]")),
              "Also the standard deviation of the samples, float32 (H, W, 3) in grey levels.")
         .def_prop_ro("engine", &dvsr::Session::engine, "What runs the graphs.")

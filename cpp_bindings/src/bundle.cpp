@@ -9,6 +9,7 @@
 
 #include "dvsr/error.hpp"
 #include "joined.hpp"
+#include "number_text.hpp"
 #include "sha256.hpp"
 #include "shipped.hpp"
 
@@ -180,6 +181,14 @@ Bundle open(const fs::path& where, void (*check)(const Bundle&)) {
 Bundle open_bundle(const fs::path& where) { return open(where, check_files); }
 
 Bundle describe_bundle(const fs::path& where) { return open(where, check_tables); }
+
+double checked_strength(double strength) {
+    if (!(strength > 0.0 && strength <= kMaxStrength)) {
+        throw Error(ErrorKind::option, "got strength " + number_text(strength) +
+                                           "; wanted is a number above 0 and at most 2");
+    }
+    return strength;
+}
 
 const std::string& Bundle::preset_name(const std::string* name) const {
     const std::string& wanted = name == nullptr ? manifest.default_preset : *name;

@@ -38,6 +38,9 @@ struct Sampler {
     double eta = 0.0;
 };
 
+/// What is changed in a picture is multiplied by this at most.
+constexpr double kMaxStrength = 2.0;
+
 /// A named way to sample.
 struct Preset {
     std::int64_t samples = 1;
@@ -85,6 +88,9 @@ struct Bundle {
     /// in the number of steps only, or an empty one for 0. Throws Error (option).
     const Table& table(const std::string& name, const std::int64_t* steps) const;
 };
+
+/// The strength asked for; throws Error (option) where it is out of range.
+double checked_strength(double strength);
 
 /// Open the bundle at `where`: a directory, a shipped one's name, or empty for the default.
 /// Throws Error (bundle) where anything is missing, damaged, outside the directory, or too new.

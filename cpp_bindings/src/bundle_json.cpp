@@ -109,7 +109,7 @@ Preset parse_preset(const JsonReader& reader, const fs::path& path, const std::s
     }
     preset.self_ensemble = reader.has("self_ensemble") && reader.at("self_ensemble").boolean();
     preset.strength = reader.has("strength") ? reader.at("strength").number() : 1.0;
-    if (!(preset.strength > 0.0 && preset.strength <= 2.0)) {
+    if (!(preset.strength > 0.0 && preset.strength <= kMaxStrength)) {
         refuse(path.string() + ": preset '" + name +
                "' has a strength that is not above 0 and at most 2");
     }

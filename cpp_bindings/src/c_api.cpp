@@ -101,6 +101,9 @@ dvsr::Options options_of(const dvsr_options* given) {
         }
         options.self_ensemble = known.self_ensemble == 1;
     }
+    if (known.strength != 0.0) {
+        options.strength = known.strength;
+    }
     return options;
 }
 

@@ -87,7 +87,8 @@ Plan make_plan(const Bundle& bundle, const Options& options) {
     const Preset& preset = bundle.presets.at(name);
     const std::int64_t samples = checked_samples(options.samples.value_or(preset.samples));
     const bool turns = samples > 1 && options.self_ensemble.value_or(preset.self_ensemble);
-    return {table, samples, options.seed, turns, preset.strength};
+    const double strength = checked_strength(options.strength.value_or(preset.strength));
+    return {table, samples, options.seed, turns, strength};
 }
 
 }  // namespace

@@ -3,7 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
+#include <limits>
 #include <thread>
 
 #include "dvsr/dvsr.h"
@@ -80,6 +82,26 @@ TEST_CASE("one sample has no spread and two have some") {
         for (const float value : spread) {
             CHECK((value > 0.0F) == (samples == 2));
         }
+    }
+}
+
+TEST_CASE("a strength that is given is the picture's, and one out of range is refused") {
+    const SmallBundle files;
+    const dvsr::Session session(files.path(), "fake");
+    const dvsr::Image image = gradient(6, 6);
+    dvsr::Options options;
+    const dvsr::Image plain = session.deblur(view(image), options);
+    options.strength = 0.5;
+    const dvsr::Image half = session.deblur(view(image), options);
+    REQUIRE(plain.samples != image.samples);
+    for (std::size_t at = 0; at < image.samples.size(); ++at) {
+        const double middle = 0.5 * (image.samples[at] + plain.samples[at]);
+        CHECK(std::abs(half.samples[at] - middle) <= 0.5);
+    }
+    for (const double strength : {0.0, -1.0, 2.5, std::numeric_limits<double>::quiet_NaN()}) {
+        options.strength = strength;
+        expect_error(ErrorKind::option, "wanted is a number above 0 and at most 2",
+                     [&] { session.deblur(view(image), options); });
     }
 }
 

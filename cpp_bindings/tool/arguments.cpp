@@ -17,10 +17,11 @@ class UsageError : public std::runtime_error {
 
 enum class Reading { whole, out_of_range, none };
 
-/// `text` as an integer, with a sign perhaps: CLI11 itself would wrap a negative one around.
+/// `text` as a number, with a sign perhaps: CLI11 itself would wrap a negative integer around.
 template <typename Number>
-Reading read_integer(const std::string& text, Number& number) {
-    const char* begin = text.data() + (text.compare(0, 1, "+") == 0 ? 1 : 0);
+Reading read_number(const std::string& text, Number& number) {
+    const bool plus = text.compare(0, 1, "+") == 0;
+    const char* begin = text.data() + (plus && text.compare(0, 2, "+-") != 0 ? 1 : 0);
     const char* end = text.data() + text.size();
     const auto [stop, error] = std::from_chars(begin, end, number);
     if (error == std::errc::result_out_of_range && stop == end) {
@@ -56,8 +57,16 @@ std::string quoted(const std::string& text) {
 
 std::int64_t parse_integer(const std::string& option, const std::string& text) {
     std::int64_t number = 0;
-    if (read_integer(text, number) != Reading::whole) {
+    if (read_number(text, number) != Reading::whole) {
         refuse_integer(option, text);
+    }
+    return number;
+}
+
+double parse_real(const std::string& option, const std::string& text) {
+    double number = 0.0;
+    if (read_number(text, number) != Reading::whole) {
+        throw UsageError("argument " + option + ": invalid float value: " + quoted(text));
     }
     return number;
 }
@@ -65,10 +74,10 @@ std::int64_t parse_integer(const std::string& option, const std::string& text) {
 std::uint64_t parse_seed(const std::string& text) {
     std::uint64_t seed = 0;
     std::int64_t negative = 0;
-    if (read_integer(text, seed) == Reading::whole) {
+    if (read_number(text, seed) == Reading::whole) {
         return seed;
     }
-    if (read_integer(text, negative) == Reading::none) {
+    if (read_number(text, negative) == Reading::none) {
         refuse_integer("--seed", text);
     }
     throw dvsr::Error(dvsr::ErrorKind::option,
@@ -96,6 +105,14 @@ void add_options(CLI::App& app, Arguments& arguments) {
     app.add_flag("--self-ensemble,!--no-self-ensemble", turns,
                  "draw each sample on the picture turned another way (default: the preset's)")
         ->take_last();
+    const auto take_strength = [&](const std::string& text) {
+        options.strength = parse_real("--strength", text);
+    };
+    app.add_option_function<std::string>(
+           "--strength", take_strength,
+           "multiply what is changed in the picture by this, up to 2 (default: the preset's)")
+        ->take_last()
+        ->type_name("FACTOR");
     const auto take_seed = [&](const std::string& text) { options.seed = parse_seed(text); };
     app.add_option_function<std::string>("--seed", take_seed,
                                          "same seed, same picture (default: 0)")

@@ -50,11 +50,11 @@ void expect(bool fits, const char* wanted, const json& value, const std::string&
 class Fields {
 public:
     Fields(const json& value, std::string place, std::initializer_list<const char*> required,
-           const std::string& optional = "")
+           std::initializer_list<const char*> optional)
         : value_(value), place_(std::move(place)) {
         expect(value.is_object(), "object", value, place_);
         std::set<std::string> known(required.begin(), required.end());
-        known.insert(optional);
+        known.insert(optional.begin(), optional.end());
         for (const auto& item : value.items()) {
             if (known.count(item.key()) == 0) {
                 throw Mistake("Object contains unknown field `" + item.key() + "`", place_);
@@ -81,6 +81,11 @@ public:
         return at(name).get<bool>();
     }
 
+    double number(const char* name) const {
+        expect(at(name).is_number(), "float", at(name), place(name));
+        return at(name).get<double>();
+    }
+
     template <typename Number>
     Number integer(const char* name) const {
         expect(at(name).is_number_integer(), "int", at(name), place(name));
@@ -95,7 +100,7 @@ private:
 Recipe parse_recipe(const json& value) {
     const Fields fields(value, "$.recipe",
                         {"bundle", "bundle_sha256", "engine", "preset", "steps", "samples", "seed"},
-                        "self_ensemble");
+                        {"self_ensemble", "strength"});
     Recipe recipe;
     recipe.bundle = fields.text("bundle");
     recipe.bundle_sha256 = fields.text("bundle_sha256");
@@ -105,6 +110,9 @@ Recipe parse_recipe(const json& value) {
     recipe.samples = fields.integer<std::int64_t>("samples");
     recipe.seed = fields.integer<std::uint64_t>("seed");
     recipe.self_ensemble = fields.has("self_ensemble") && fields.flag("self_ensemble");
+    if (fields.has("strength")) {
+        recipe.strength = fields.number("strength");
+    }
     return recipe;
 }
 
@@ -124,7 +132,7 @@ Journal parse(const std::vector<std::uint8_t>& data) {
         throw Mistake("Input data was truncated", "$");
     }
     const json document = json::parse(data);
-    const Fields fields(document, "$", {"format", "made_by", "recipe"}, "others");
+    const Fields fields(document, "$", {"format", "made_by", "recipe"}, {"others"});
     Journal journal;
     journal.format = fields.integer<std::int64_t>("format");
     journal.made_by = fields.text("made_by");
@@ -147,7 +155,8 @@ nlohmann::ordered_json to_json(const Journal& journal) {
               {"steps", recipe.steps},
               {"samples", recipe.samples},
               {"seed", recipe.seed},
-              {"self_ensemble", recipe.self_ensemble}}},
+              {"self_ensemble", recipe.self_ensemble},
+              {"strength", recipe.strength}}},
             {"others", journal.others}};
 }
 

@@ -7,6 +7,7 @@
 
 #include "bundle.hpp"
 #include "dvsr/error.hpp"
+#include "number_text.hpp"
 #include "sha256.hpp"
 #include "whole_file.hpp"
 
@@ -31,7 +32,7 @@ void check(const Recipe& recipe, bool std) {
 }
 
 /// Names and values of all fields.
-std::array<std::pair<const char*, std::string>, 8> fields(const Recipe& recipe) {
+std::array<std::pair<const char*, std::string>, 9> fields(const Recipe& recipe) {
     return {{{"bundle", recipe.bundle},
              {"bundle_sha256", recipe.bundle_sha256},
              {"engine", recipe.engine},
@@ -39,7 +40,8 @@ std::array<std::pair<const char*, std::string>, 8> fields(const Recipe& recipe) 
              {"steps", std::to_string(recipe.steps)},
              {"samples", std::to_string(recipe.samples)},
              {"seed", std::to_string(recipe.seed)},
-             {"self_ensemble", recipe.self_ensemble ? "True" : "False"}}};
+             {"self_ensemble", recipe.self_ensemble ? "True" : "False"},
+             {"strength", dvsr::number_text(recipe.strength)}}};
 }
 
 /// The first letters of UTF-8 `text`.
@@ -73,6 +75,7 @@ Recipe make_recipe(const Arguments& arguments) {
     recipe.engine = arguments.engine;
     recipe.seed = options.seed;
     recipe.self_ensemble = options.self_ensemble.value_or(preset.self_ensemble);
+    recipe.strength = dvsr::checked_strength(options.strength.value_or(preset.strength));
     return recipe;
 }
 

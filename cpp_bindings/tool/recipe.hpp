@@ -16,6 +16,7 @@ struct Recipe {
     std::int64_t samples = 1;
     std::uint64_t seed = 0;
     bool self_ensemble = false;
+    double strength = 1.0;
 };
 
 bool operator==(const Recipe& one, const Recipe& other);

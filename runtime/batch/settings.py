@@ -10,7 +10,7 @@ from runtime.bundle import MANIFEST, Bundle, open_bundle, sha256
 from runtime.errors import OptionError
 from runtime.noise import check_seed
 from runtime.samplers import compile_table, with_steps
-from runtime.session import MAX_SAMPLES, choose_self_ensemble
+from runtime.session import MAX_SAMPLES, choose_self_ensemble, choose_strength
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Settings:
     steps: int | None = None
     samples: int | None = None
     self_ensemble: bool | None = None
+    strength: float | None = None
     seed: int = 0
     comparison: bool = False
     std: bool = False
@@ -44,6 +45,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     samples: int
     seed: int
     self_ensemble: bool = False
+    strength: float = 1.0
 
 
 def make_recipe(settings: Settings) -> Recipe:
@@ -69,6 +71,7 @@ def make_recipe(settings: Settings) -> Recipe:
         samples=samples,
         seed=check_seed(settings.seed),
         self_ensemble=choose_self_ensemble(preset, settings.self_ensemble),
+        strength=choose_strength(preset, settings.strength),
     )
 
 

@@ -15,7 +15,7 @@ from runtime.batch.views import heat_map, side_by_side
 from runtime.errors import DvsrError, OutputError
 from runtime.exif import describing
 from runtime.images import Photograph, check_output, read_photograph, write_photograph
-from runtime.session import Session
+from runtime.session import Sampling, Session
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -97,17 +97,20 @@ def load(job: Job) -> Loaded:
 def sharpen(session: Session, loaded: Loaded, settings: Settings) -> Sharpened:
     """Deblur; raises DvsrError."""
     began = time.perf_counter()
-    result = session.deblur(  # type: ignore[call-overload]
-        loaded.photograph.image,
-        steps=settings.steps,
-        samples=settings.samples,
-        self_ensemble=settings.self_ensemble,
-        seed=settings.seed,
-        preset=settings.preset,
-        return_std=settings.std,
-    )
+    sampling: Sampling = {
+        "steps": settings.steps,
+        "samples": settings.samples,
+        "self_ensemble": settings.self_ensemble,
+        "strength": settings.strength,
+        "seed": settings.seed,
+        "preset": settings.preset,
+    }
+    blurred, std = loaded.photograph.image, None
+    if settings.std:
+        image, std = session.deblur(blurred, return_std=True, **sampling)
+    else:
+        image = session.deblur(blurred, **sampling)
     total_ms = _ms_since(began)
-    image, std = result if settings.std else (result, None)
     timings = session.timings
     stages = {stage: timings[stage] for stage in _STAGES if stage in timings}
     return Sharpened(loaded, image, std, stages, total_ms)

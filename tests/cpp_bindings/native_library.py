@@ -30,6 +30,7 @@ class Options(ctypes.Structure):
         ("seed", ctypes.c_uint64),
         ("preset", ctypes.c_char_p),
         ("self_ensemble", ctypes.c_int64),
+        ("strength", ctypes.c_double),
     )
 
 
@@ -130,6 +131,7 @@ class NativeSession:
         seed: int = 0,
         preset: str | None = None,
         self_ensemble: int | None = None,
+        strength: float = 0.0,
         struct_size: int = ctypes.sizeof(Options),
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """The picture and the spread of its samples; ``struct_size`` is the caller's header's."""
@@ -140,6 +142,7 @@ class NativeSession:
             seed,
             None if preset is None else preset.encode(),
             FROM_PRESET if self_ensemble is None else self_ensemble,
+            strength,
         )
         return self._library.deblur(self.handle, image, options)
 

@@ -84,6 +84,8 @@ WRITTEN = [
     "a.png -o sharp.png --memory 1",
     "a.png -o sharp.png --engine onnx-cpu",
     "a.png -o sharp.png --engine auto --seed +7",
+    "a.png -o sharp.png --engine onnx-cpu --strength +.5",
+    "a.png -o sharp.png --engine onnx-cpu --strength 19e-1",
 ]
 
 
@@ -105,6 +107,11 @@ REFUSED = [
     "a.png -o out.png --steps many",
     "a.png -o out.png --samples 1.5",
     "a.png -o out.png --seed x",
+    "a.png -o out.png --seed +-1",
+    "a.png -o out.png --strength",
+    "a.png -o out.png --strength 1,5",
+    "a.png -o out.png --strength +-1",
+    "a.png -o out.png --strength=x",
     "a.png -o out.png --colour",
     "a.png -o out.png --self-ensemble=maybe",
     "a.png -o out.png --self-ensemble=true",
@@ -122,6 +129,11 @@ REFUSED = [
     "a.png -o out.png --samples 1025",
     "a.png -o out.png --seed -1",
     "a.png -o out.png --seed 18446744073709551616",
+    "a.png -o out.png --strength 0",
+    "a.png -o out.png --strength -.5",
+    "a.png -o out.png --strength 2.5",
+    "a.png -o out.png --strength nan",
+    "a.png -o out.png --strength inf",
     "a.png -o out.png --preset none",
     "a.png -o out.png --memory 0",
     "a.png -o out.png --std --samples 1",

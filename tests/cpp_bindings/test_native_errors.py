@@ -137,6 +137,21 @@ def test_numbers_that_are_not_finite_are_refused_in_the_same_words(
     assert str(got.value) == str(expected.value)
 
 
+@pytest.mark.parametrize("strength", [-1e-07, 2.5, float("nan"), float("inf")])
+def test_a_strength_out_of_range_is_refused_in_the_words_of_python(
+    library: Library, small_bundle: Path, strength: float
+) -> None:
+    image = np.zeros((1, 1, 3), np.uint8)
+    with (
+        runtime.Session(small_bundle, engine="fake") as python,
+        pytest.raises(runtime.OptionError) as expected,
+    ):
+        python.deblur(image, strength=strength)
+    with library.open(small_bundle) as native, pytest.raises(LibraryError) as got:
+        native.deblur(image, strength=strength)
+    assert str(got.value) == str(expected.value)
+
+
 def test_a_self_ensemble_that_is_neither_yes_nor_no_is_refused(
     library: Library, small_bundle: Path
 ) -> None:

@@ -56,14 +56,15 @@ def test_a_batch_that_one_began_the_other_ends(
     assert (both.native / "out" / NAME).read_bytes() == journal
 
 
-def test_python_goes_on_with_a_self_ensemble_that_the_tool_began(
+def test_python_goes_on_with_a_self_ensemble_and_a_strength_that_the_tool_began(
     both: BothTools, small_bundle: Path
 ) -> None:
     both = in_one_folder(both)
-    turned = ("in", "-o", "out", "--bundle", small_bundle, *QUICK, "--self-ensemble")
+    wanted = ("--self-ensemble", "--strength", "1.3")
+    turned = ("in", "-o", "out", "--bundle", small_bundle, *QUICK, *wanted)
     assert both.ask_native(*turned).code == 0
     journal = json.loads((both.native / "out" / NAME).read_text())
-    assert journal["recipe"]["self_ensemble"] is True
+    assert (journal["recipe"]["self_ensemble"], journal["recipe"]["strength"]) == (True, 1.3)
     assert both.ask_python(*turned).out.endswith("0 written to out, 3 there already, 0 failed\n")
 
 
@@ -97,6 +98,7 @@ STEPS: list[tuple[Callable[[Path], None], str, str]] = [
     (change, "in --timings", "1 written to out, 2 there already"),
     (nothing, "in --seed 1 --samples 2 --engine onnx-cpu", "(engine fake, now onnx-cpu; samples"),
     (nothing, "in --self-ensemble", "(self_ensemble False, now True); give another folder"),
+    (nothing, "in --strength 0.5", "(strength 1.0, now 0.5); give another folder"),
     (nothing, "in --compare", "3 written"),
     (nothing, "in/a.png --seed 1 --overwrite", "in/a.png -> out/a.png"),
     (nothing, "in --seed 1", "holds 2 of the pictures to be written already, such as b.png"),

@@ -73,6 +73,17 @@ def test_the_keyword_decides_whether_samples_are_drawn_turned(
     check_same(got, expected)
 
 
+def test_the_keyword_strength_is_that_of_the_picture(
+    small_bundle: Path, photograph: NDArray[np.uint8]
+) -> None:
+    image = np.ascontiguousarray(photograph[:17, :31])
+    options = {"steps": 0, "strength": 0.5}
+    got = dvsr_native.Session(small_bundle).deblur(image, **options)
+    with runtime.Session(small_bundle, engine="onnx-cpu") as python:
+        expected = python.deblur(image, **options)  # type: ignore[call-overload]
+    check_same(got, expected)
+
+
 def test_a_budget_of_nothing_is_refused_in_the_words_of_python(small_bundle: Path) -> None:
     with pytest.raises(dvsr_native.DvsrError, match="got memory_mib 0; wanted is at least 1"):
         dvsr_native.Session(small_bundle, engine="fake", memory_mib=0)

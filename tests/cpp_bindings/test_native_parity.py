@@ -72,6 +72,18 @@ def test_what_is_said_of_the_self_ensemble_overrides_the_preset(
     check_same(got, python.deblur(image, preset=preset, samples=3, self_ensemble=bool(turns)))
 
 
+@pytest.mark.parametrize(("preset", "strength"), [("realtime", 1.7), ("distortion", 0.5)])
+def test_a_strength_that_is_given_overrides_the_preset_s(
+    native: NativeSession, python: runtime.Session, photograph: Image, preset: str, strength: float
+) -> None:
+    image = np.ascontiguousarray(photograph[:17, :31])
+    options = {"preset": preset, "samples": 3, "strength": strength}
+    got, spread = native.deblur(image, **options)
+    expected, deviation = python.deblur(image, **options, return_std=True)  # type: ignore[call-overload]
+    check_same(got, expected)
+    np.testing.assert_allclose(spread, deviation, atol=1e-2)  # grey levels
+
+
 def test_what_an_older_header_does_not_have_is_not_read(
     native: NativeSession, photograph: Image
 ) -> None:

@@ -75,6 +75,20 @@ def test_a_preset_s_strength_is_that_of_the_picture(session: Session, crop: Imag
     assert np.array_equal(found, wanted)
 
 
+def test_a_strength_that_is_given_overrides_the_preset_s(session: Session, crop: Image) -> None:
+    options = {"preset": "distortion", "steps": 1, "samples": 2}
+    weak = session.deblur(crop, **options, strength=1)  # type: ignore[call-overload]
+    double = session.deblur(crop, **options, strength=2.0)  # type: ignore[call-overload]
+    expected = crop + 2.0 * (weak.astype(float) - crop)
+    np.testing.assert_array_equal(double, np.clip(expected, 0, 255))
+
+
+@pytest.mark.parametrize("strength", [0, -1.0, 2.01, float("nan"), True, "1"])
+def test_what_is_no_strength_is_refused(session: Session, crop: Image, strength: object) -> None:
+    with pytest.raises(OptionError, match=f"got strength {strength!r}; wanted is a number above 0"):
+        session.deblur(crop, strength=strength)  # type: ignore[call-overload]
+
+
 @pytest.mark.parametrize("strength", [0.0, -1.0, 2.5])
 def test_a_strength_out_of_range_is_refused(
     small_bundle: Path, tmp_path: Path, strength: float

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import runtime
 from runtime.__main__ import build_parser, main
 from runtime.images import read_image
 
@@ -79,6 +80,15 @@ def test_all_options_are_taken(
     assert re.search(r"milliseconds, mean of 1: decode [\d.]+, .*predictor .*encode", printed)
 
 
+def test_the_strength_given_is_that_of_the_picture(blurred: Path, small_bundle: Path) -> None:
+    target = blurred.with_name("sharp.png")
+    options = ("--bundle", small_bundle, "--steps", 0, "--strength", 0.5)
+    assert run(blurred, "-o", target, *options) == 0
+    with runtime.Session(small_bundle) as session:
+        expected = session.deblur(read_image(blurred), steps=0, strength=0.5)
+    np.testing.assert_array_equal(read_image(target), expected)
+
+
 def test_a_failed_picture_is_named_counted_and_not_tried_again_alone(
     folder: Path, small_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,6 +147,7 @@ def test_a_failed_run_leaves_the_old_output(
         (("IN", "-o", "out.png", "--bundle", "no-such-bundle"), "no-such-bundle"),
         (("IN", "-o", "out.png", "--engine", "abacus"), "abacus"),
         (("IN", "-o", "out.png", "--steps", "501"), "0 to 500"),
+        (("IN", "-o", "out.png", "--strength", "3"), "strength 3.0"),
         (("IN", "-o", "out.png", "--memory", "0"), "memory"),
         (("IN", "-o", "out.png", "--std", "--samples", "1"), "--std"),
         (("IN", "-o", "out.png", "--ray-workers", "2"), "--ray"),

@@ -50,7 +50,8 @@ typedef struct dvsr_image {
 #define DVSR_FROM_PRESET INT64_MIN
 
 /* How to deblur one picture. preset NULL: the bundle's default one. self_ensemble 1 draws each of
- * several samples on the picture turned another way, 0 does not. */
+ * several samples on the picture turned another way, 0 does not. What is changed in the picture is
+ * multiplied by strength, above 0 and at most 2; 0: by what the preset says. */
 typedef struct dvsr_options {
     size_t struct_size;
     int64_t steps;
@@ -58,9 +59,10 @@ typedef struct dvsr_options {
     uint64_t seed;
     const char* preset;
     int64_t self_ensemble;
+    double strength;
 } dvsr_options;
 #define DVSR_OPTIONS_INIT \
-    { sizeof(dvsr_options), DVSR_FROM_PRESET, DVSR_FROM_PRESET, 0, NULL, DVSR_FROM_PRESET }
+    { sizeof(dvsr_options), DVSR_FROM_PRESET, DVSR_FROM_PRESET, 0, NULL, DVSR_FROM_PRESET, 0.0 }
 
 /* Milliseconds of the call that ended last. */
 typedef struct dvsr_timings {

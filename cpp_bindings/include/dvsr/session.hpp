@@ -22,6 +22,8 @@ struct Options {
     /// Each of several samples is drawn on the picture turned another way, which brings their mean
     /// closer to the sharp picture.
     std::optional<bool> self_ensemble = std::nullopt;
+    /// What is changed in the picture is multiplied by this, above 0 and at most 2.
+    std::optional<double> strength = std::nullopt;
 };
 
 /// Milliseconds of one call by stage. `steps_ms` holds the step graphs without the noise.

@@ -20,11 +20,11 @@ class Session:
         """
 
     @overload
-    def deblur(self, image: numpy.typing.NDArray[numpy.uint8], *, steps: int | None = None, samples: int | None = None, seed: int = 0, preset: str | None = None, self_ensemble: bool | None = None, return_std: Literal[False] = False) -> numpy.typing.NDArray[numpy.uint8]:
+    def deblur(self, image: numpy.typing.NDArray[numpy.uint8], *, steps: int | None = None, samples: int | None = None, seed: int = 0, preset: str | None = None, self_ensemble: bool | None = None, strength: float | None = None, return_std: Literal[False] = False) -> numpy.typing.NDArray[numpy.uint8]:
         """Deblur uint8 RGB (H, W, 3) of any size; returns uint8 RGB (H, W, 3)."""
 
     @overload
-    def deblur(self, image: numpy.typing.NDArray[numpy.uint8], *, steps: int | None = None, samples: int | None = None, seed: int = 0, preset: str | None = None, self_ensemble: bool | None = None, return_std: Literal[True]) -> tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.float32]]:
+    def deblur(self, image: numpy.typing.NDArray[numpy.uint8], *, steps: int | None = None, samples: int | None = None, seed: int = 0, preset: str | None = None, self_ensemble: bool | None = None, strength: float | None = None, return_std: Literal[True]) -> tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.float32]]:
         """
         Also the standard deviation of the samples, float32 (H, W, 3) in grey levels.
         """

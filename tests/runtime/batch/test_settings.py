@@ -40,6 +40,7 @@ def test_differences_are_told_field_by_field(small_bundle: Path) -> None:
         {"samples": 0},
         {"samples": 5000},
         {"seed": -1},
+        {"strength": 0.0},
         {"preset": "none"},
         {"std": True, "samples": 1},
         {"std": True, "steps": 0},
