@@ -111,7 +111,7 @@ def tile_side_px(
         stated = smallest + min(KEPT_BYTES, smallest // (_KEPT_SHARE - 1))
         raise OptionError(
             f"the memory is too small for {width_px}x{height_px} px; wanted are at least "
-            f"{stated // MIB + 1} MiB: raise it or make the picture smaller"
+            f"{-(-stated // MIB)} MiB: raise it or make the picture smaller"
         )
     return whole
 

@@ -234,7 +234,7 @@ std::optional<std::int64_t> tile_side_px(std::int64_t budget_bytes, std::int64_t
         throw Error(ErrorKind::option, "the memory is too small for " + std::to_string(width_px) +
                                            "x" + std::to_string(height_px) +
                                            " px; wanted are at least " +
-                                           std::to_string(stated / kMib + 1) +
+                                           std::to_string((stated + kMib - 1) / kMib) +
                                            " MiB: raise it or make the picture smaller");
     }
     return whole;

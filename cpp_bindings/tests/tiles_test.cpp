@@ -112,6 +112,9 @@ TEST_CASE("the memory said to be wanted has room for what is held already") {
     };
     expect_error(ErrorKind::option, "wanted are at least 5 MiB", [&] { side_px(4, 1 << 20); });
     CHECK(side_px(5, 1 << 20) == 64);
+    // 8 MiB and not a byte more or less.
+    expect_error(ErrorKind::option, "wanted are at least 8 MiB", [&] { side_px(7, 3932160); });
+    CHECK(side_px(8, 3932160) == 64);
 }
 
 // The golden numbers are runtime.tiles.portion_that_fits' own.
