@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from export.config import ExportConfig
@@ -15,6 +16,21 @@ def test_presets_from_the_guess_begin_at_the_level_asked_for() -> None:
         before, after = (presets[name].table.column("level") for presets in (usual, closer))
         assert after == pytest.approx(before + 7.0), name
     assert closer["balanced"].table.column("level")[0] == pytest.approx(GUESS_LEVEL + 7.0)
+
+
+def test_the_preset_for_the_least_error_begins_closest_to_the_guess() -> None:
+    begins = {
+        name: preset.table.column("level")[0]
+        for name, preset in compile_presets("edm").items()
+        if preset.sampler.start == "guess"
+    }
+    assert max(begins, key=lambda name: begins[name]) == "distortion"
+
+
+@pytest.mark.parametrize("level", [-4.0, 12.0])
+def test_every_level_that_is_taken_makes_presets(level: float) -> None:
+    for name, preset in compile_presets("edm", ExportConfig(guess_level=level).guess_level).items():
+        assert np.isfinite(preset.rows).all(), name
 
 
 @pytest.mark.parametrize("name", ["paper-sa", "perception"])
